@@ -1,0 +1,217 @@
+"""The local mirror of the account: what the specification's Redux table does for the web client, for Python."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from functools import partial
+from typing import Any, Callable, Deque, Dict, List, Mapping, Union
+
+import attrs
+
+from ..protocol.enums import EventMessageType, OrderStatus, PositionStatus
+from ..protocol.events import ClientEventType, ConnectionState, Event
+from ..protocol.models import Deal, Journal, Notification, Order, Position, ProfitUpdate, Quote, Report
+from .history import Records
+
+_FINISHED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
+
+
+def _order_is_over(order: Order) -> bool:
+    return order.status in _FINISHED
+
+
+def _position_is_over(position: Position) -> bool:
+    return position.status == PositionStatus.CLOSED
+
+
+def _always(_: object) -> bool:
+    return True
+
+
+class Account:
+    """What the events so far add up to. Updated on the thread that delivers, before any observer is called, so that
+    a callback finds its own event already in it.
+
+    Every property can be read on any thread; each read is a snapshot that the caller owns. The objects in it are
+    frozen: a later event replaces them and changes none.
+
+    It knows what it was told since the client was made: it is kept over reconnects and ``connect()`` calls, and
+    what happened while the client was deaf (a ``GAP`` event) is not in it.
+
+    :param history_limit: how many finished orders, closed positions, deals, reports, journal entries and
+        notifications are kept, of each; live orders and positions are all kept
+    """
+
+    def __init__(self, history_limit: int) -> None:
+        # Guards everything below: written on the thread that delivers, read on any.
+        self._lock = threading.Lock()
+        self._orders: Records[Order] = Records(history_limit, _order_is_over)  # by Order.id
+        self._positions: Records[Position] = Records(history_limit, _position_is_over)  # by Position.id
+        self._deals: Records[Deal] = Records(history_limit, _always)  # by Deal.id
+        self._reports: Records[Report] = Records(history_limit, _always)  # by Report.id
+        self._quotes: Dict[int, Quote] = {}  # by Quote.symbol_id
+        self._journal: Deque[Journal] = deque(maxlen=history_limit)
+        self._notifications: Deque[Notification] = deque(maxlen=history_limit)
+        self._session_logged_out = False
+        self._two_tabs_detected = False
+        self._reconnecting = False
+        self._connection_state = ConnectionState.CLOSED
+        orders, positions, deals = self._put_order, self._put_position, self._put_deal
+        self._handlers: Mapping[Union[EventMessageType, ClientEventType], Callable[[Any], None]] = {
+            EventMessageType.ORDERS_PLACE: orders,
+            EventMessageType.ORDERS_UPDATE: orders,
+            EventMessageType.ORDERS_CANCEL: partial(self._end_order, OrderStatus.CANCELED),
+            EventMessageType.ORDERS_EXPIRED: partial(self._end_order, OrderStatus.EXPIRED),
+            EventMessageType.ORDERS_REJECTED: partial(self._end_order, OrderStatus.REJECTED),
+            EventMessageType.ORDERS_REQUOTED: orders,
+            EventMessageType.POSITIONS_OPEN: positions,
+            EventMessageType.POSITIONS_UPDATE: positions,
+            EventMessageType.POSITIONS_CLOSE: self._close_position,
+            EventMessageType.PROFIT_UPDATE: self._put_profit,
+            EventMessageType.DEALS_CREATE: deals,
+            EventMessageType.DEALS_UPDATE: deals,
+            EventMessageType.JOURNAL_CREATE: self._journal.append,
+            EventMessageType.REPORT_CREATE: self._put_report,
+            EventMessageType.MARKET_FEED: self._put_quote,
+            EventMessageType.INFO: self._notifications.append,
+            EventMessageType.ERROR: self._notifications.append,
+            ClientEventType.STATE_CHANGED: self._put_state,
+            ClientEventType.SESSION_IN_USE: self._detect_two_tabs,
+            ClientEventType.SESSION_LOGGED_OUT: self._log_out,
+        }
+
+    # -- reading: on any thread -----------------------------------------------------------------------------
+
+    @property
+    def orders(self) -> Dict[int, Order]:
+        """Orders by id, finished ones among them; :attr:`active_orders` leaves those out."""
+        with self._lock:
+            return self._orders.snapshot()
+
+    @property
+    def active_orders(self) -> Dict[int, Order]:
+        """Orders by id that are neither filled, cancelled, rejected nor expired."""
+        return {identity: order for identity, order in self.orders.items() if not _order_is_over(order)}
+
+    @property
+    def positions(self) -> Dict[int, Position]:
+        """Positions by id, closed ones among them; :attr:`open_positions` leaves those out."""
+        with self._lock:
+            return self._positions.snapshot()
+
+    @property
+    def open_positions(self) -> Dict[int, Position]:
+        """Positions by id that are not closed."""
+        return {
+            identity: position for identity, position in self.positions.items() if not _position_is_over(position)
+        }
+
+    @property
+    def deals(self) -> Dict[int, Deal]:
+        """Deals by id, oldest first."""
+        with self._lock:
+            return self._deals.snapshot()
+
+    @property
+    def reports(self) -> Dict[int, Report]:
+        """Reports by id, oldest first."""
+        with self._lock:
+            return self._reports.snapshot()
+
+    @property
+    def quotes(self) -> Dict[int, Quote]:
+        """The newest quote of each symbol, by symbol id."""
+        with self._lock:
+            return dict(self._quotes)
+
+    @property
+    def journal(self) -> List[Journal]:
+        """Journal entries, oldest first."""
+        with self._lock:
+            return list(self._journal)
+
+    @property
+    def notifications(self) -> List[Notification]:
+        """Information and error messages from the server, oldest first."""
+        with self._lock:
+            return list(self._notifications)
+
+    @property
+    def session_logged_out(self) -> bool:
+        """Whether our session was logged out from another place (the document's ``setSessionLoggedOut``)."""
+        return self._session_logged_out
+
+    @property
+    def two_tabs_detected(self) -> bool:
+        """Whether another program or browser tab holds our session (``setTwoTabsDetected``)."""
+        return self._two_tabs_detected
+
+    @property
+    def reconnecting(self) -> bool:
+        """Whether the connection was lost and is being restored (``setWSReconnect``)."""
+        return self._reconnecting
+
+    @property
+    def connection_state(self) -> ConnectionState:
+        """The connection's state as of the last event delivered (``setWSStatus``). ``client.state`` may be ahead."""
+        return self._connection_state
+
+    # -- updating: on the thread that delivers --------------------------------------------------------------
+
+    def apply(self, event: Event) -> None:
+        """Take an event in."""
+        handler = self._handlers.get(event.type)  # type: ignore[arg-type]
+        if handler is not None:
+            with self._lock:
+                handler(event.data)
+
+    # The handlers require holding _lock.
+
+    def _put_order(self, order: Order) -> None:
+        self._orders.put(order.id, order)
+
+    def _put_position(self, position: Position) -> None:
+        self._positions.put(position.id, position)
+
+    # The specification: "Update order status", "Update position status". Whether the object already carries the new
+    # status it leaves open; where it does not, the event's name says what it is.
+
+    def _end_order(self, status: OrderStatus, order: Order) -> None:
+        self._put_order(order if _order_is_over(order) else attrs.evolve(order, status=status))
+
+    def _close_position(self, position: Position) -> None:
+        closed = _position_is_over(position)
+        self._put_position(position if closed else attrs.evolve(position, status=PositionStatus.CLOSED))
+
+    def _put_profit(self, update: ProfitUpdate) -> None:
+        position = self._positions.get(update.position_id)
+        # A position that was never seen cannot be made up from its profit, and a closed one has no floating profit.
+        if position is not None and not _position_is_over(position):
+            self._put_position(
+                attrs.evolve(position, profit=update.profit, total_profit=update.total_profit)
+            )
+
+    def _put_deal(self, deal: Deal) -> None:
+        self._deals.put(deal.id, deal)
+
+    def _put_report(self, report: Report) -> None:
+        self._reports.put(report.id, report)
+
+    def _put_quote(self, quote: Quote) -> None:
+        self._quotes[quote.symbol_id] = quote
+
+    def _put_state(self, change: Any) -> None:
+        self._connection_state = change.new
+        if change.new is ConnectionState.CONNECTING:
+            self._reconnecting = change.old is ConnectionState.OPEN
+            if change.old is ConnectionState.CLOSED:
+                self._session_logged_out = self._two_tabs_detected = False
+        else:
+            self._reconnecting = False
+
+    def _detect_two_tabs(self, _: object) -> None:
+        self._two_tabs_detected = True
+
+    def _log_out(self, _: object) -> None:
+        self._session_logged_out = True

@@ -1,0 +1,378 @@
+"""The client: connection, delivery and mirror put together."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from types import TracebackType
+from typing import Any, Mapping, Optional, Sequence, Type
+
+from .account import Account
+from .config import PRICE_COLUMNS, ReconnectPolicy, make_settings
+from .connection import Connection
+from .deadline import Deadline
+from .delivery.dispatcher import Dispatcher
+from .delivery.observers import Callback, ObserverRegistry, Subscription
+from .delivery.queue import EventQueue
+from .delivery.waiting import EventStream, EventStreams, Expectation, Where
+from .errors import CallbackThreadError, ConfigurationError
+from .protocol.codec import Codec
+from .protocol.enums import EventMessageType
+from .protocol.events import ClientEventType, ConnectionState, Event, EventType, StateChange
+from .stats import Stats
+
+_DEFAULT_POLICY = ReconnectPolicy()
+
+
+class OneTradeClient:
+    """A connection to OneTrade's WebSocket API that keeps itself alive.
+
+    Making a client connects nothing; every method may be called before :meth:`connect`, and what it asks for is
+    remembered. As a context manager it connects, and disconnects at the end. All methods may be called on any
+    thread, and inside callbacks where their description does not say otherwise.
+
+    Either ``session_id`` and ``access_token`` or ``api_key`` are needed. All settings are checked here.
+
+    :param url: the WebSocket address, ``wss://host[:port]``
+    :param session_id: the session that the WebSocket is opened for
+    :param access_token: the token that belongs to it
+    :param api_key: instead of those two: logs in first, on each :meth:`connect` (vendor SDK)
+    :param http_url: the address of the HTTP calls; None: that of ``url``, with ``https`` for ``wss``
+    :param account_updates: whether connecting starts account updates (specification, connection flow, step 4)
+    :param dispatch: ``"thread"``: callbacks run on a thread of the client's own; ``"manual"``: on the thread that
+        calls :meth:`pump`
+    :param heartbeat_interval: seconds between two heartbeats (specification: 30)
+    :param heartbeat_timeout: seconds that the answer to a heartbeat may take, and a message to be written; a peer
+        that gives no sign of life for interval and timeout together is given up, and the connection made anew
+    :param connect_timeout: seconds for making a connection
+    :param reconnect: when to try again after a loss, and when to give up; None: never try again
+    :param queue_limit: bytes that may wait for the callbacks; when they are full, reading stops
+    :param outgoing_limit: messages that may wait while the connection is not open
+    :param events_limit: events that may wait unread in one :meth:`events` iterator
+    :param history_limit: how many finished orders, closed positions, deals, reports, journal entries and
+        notifications the mirror keeps, of each
+    :param price_columns: the columns of a price frame in their order, should the vendor change them
+    :param ssl_context: for servers whose certificates the system does not know; None: Python's default context
+    :param allow_plaintext: allow ``ws://`` and ``http://`` to other machines than this one, where anybody on the way
+        can read the credentials
+    :raises ConfigurationError: for the first setting that is wrong
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        session_id: Optional[str] = None,
+        access_token: Optional[str] = None,
+        api_key: Optional[str] = None,
+        http_url: Optional[str] = None,
+        account_updates: bool = True,
+        dispatch: str = "thread",
+        heartbeat_interval: float = 30.0,
+        heartbeat_timeout: float = 10.0,
+        connect_timeout: float = 10.0,
+        reconnect: Optional[ReconnectPolicy] = _DEFAULT_POLICY,
+        queue_limit: int = 64 * 1024 * 1024,
+        outgoing_limit: int = 10_000,
+        events_limit: int = 100_000,
+        history_limit: int = 10_000,
+        price_columns: Sequence[str] = PRICE_COLUMNS,
+        ssl_context: Optional[ssl.SSLContext] = None,
+        allow_plaintext: bool = False,
+    ) -> None:
+        settings = make_settings(
+            url,
+            session_id=session_id,
+            access_token=access_token,
+            api_key=api_key,
+            http_url=http_url,
+            account_updates=account_updates,
+            dispatch=dispatch,
+            heartbeat_interval=heartbeat_interval,
+            heartbeat_timeout=heartbeat_timeout,
+            connect_timeout=connect_timeout,
+            reconnect=reconnect,
+            queue_limit=queue_limit,
+            outgoing_limit=outgoing_limit,
+            events_limit=events_limit,
+            history_limit=history_limit,
+            price_columns=price_columns,
+            ssl_context=ssl_context,
+            allow_plaintext=allow_plaintext,
+        )
+        self._settings = settings
+        self._account = Account(settings.history_limit)
+        self._observers = ObserverRegistry()
+        self._queue = EventQueue(settings.queue_limit)
+        self._dispatcher = Dispatcher(
+            self._queue,
+            Codec(settings.price_columns),
+            self._observers,
+            mirror=self._account.apply,
+            threaded=settings.dispatch == "thread",
+        )
+        self._streams = EventStreams(self._dispatcher, self._observers, settings.events_limit)
+        self._connection = Connection(settings, deliver=self._queue.put, announce=self._announce)
+
+    @classmethod
+    def from_env(cls, environ: Optional[Mapping[str, str]] = None, **settings: Any) -> OneTradeClient:
+        """A client whose address and credentials come from environment variables: ``ONETRADE_WS_URL`` and, as far as
+        they are set, ``ONETRADE_HTTP_URL``, ``ONETRADE_SESSION_ID``, ``ONETRADE_ACCESS_TOKEN``, ``ONETRADE_API_KEY``.
+
+        :param environ: instead of ``os.environ``
+        :param settings: as for the class; they win over the environment
+        :raises ConfigurationError: when ``ONETRADE_WS_URL`` is not set, or a setting is wrong
+        """
+        environ = os.environ if environ is None else environ
+        for name in ("http_url", "session_id", "access_token", "api_key"):
+            value = environ.get(f"ONETRADE_{name.upper()}")
+            if value:
+                settings.setdefault(name, value)
+        url = settings.pop("url", None) or environ.get("ONETRADE_WS_URL")
+        if not url:
+            raise ConfigurationError("ONETRADE_WS_URL", None, "an environment variable with the wss:// address")
+        return cls(url, **settings)
+
+    # -- the connection -------------------------------------------------------------------------------------
+
+    def connect(self, timeout: Optional[float] = None) -> None:
+        """Validate the session, open the WebSocket, start what is wanted; return when OPEN.
+
+        Blocks. What may pass (the network, a server error) is tried again until the time is over, each time with a
+        log line; a final answer raises at once. A client that is open already returns at once; one that is
+        reconnecting is waited for. When it raises, it leaves no thread behind.
+
+        :param timeout: seconds; None: the ``connect_timeout`` setting
+        :raises SessionInUseError: another program or browser tab holds the session
+        :raises AuthenticationError: the server refuses the credentials (401, 403)
+        :raises CertificateError: the server's certificate is not accepted
+        :raises ConnectTimeoutError: no connection in time; ``last_error`` says what the trouble was
+        :raises OneTradeError: without a reconnect policy, what went wrong the first time
+        """
+        try:
+            self._connection.connect(timeout)
+        except BaseException:
+            if self.state is ConnectionState.CLOSED:
+                self._finish_delivery(Deadline(self._settings.connect_timeout))
+            raise
+
+    def disconnect(self, timeout: float = 5.0) -> None:
+        """Close the connection for good, deliver what has arrived, end all threads.
+
+        Idempotent, and legal inside a callback: it then does not wait for the callbacks, which end after it.
+        :meth:`connect` works again afterwards. Messages that wait stay queued.
+
+        :param timeout: seconds after which it returns all the same; a callback that takes longer is left behind
+        """
+        deadline = Deadline(timeout)
+        self._queue.lift_limit()
+        self._connection.disconnect(deadline)
+        self._finish_delivery(deadline)
+
+    def _finish_delivery(self, deadline: Deadline) -> None:
+        if not self._dispatcher.finish(deadline):
+            self._streams.release(StateChange(old=ConnectionState.CLOSING, new=ConnectionState.CLOSED))
+
+    def _announce(self, event: Event) -> None:
+        # Changes of state come one after the other, whatever thread they come from: so do these beginnings and ends.
+        change = event.data if event.type is ClientEventType.STATE_CHANGED else None
+        if change is not None and change.old is ConnectionState.CLOSED:
+            self._streams.begin()
+            self._dispatcher.start()
+        self._queue.announce(event)
+        if change is not None and change.new is ConnectionState.CLOSED:
+            self._queue.close()
+
+    @property
+    def state(self) -> ConnectionState:
+        """The connection's state now. Callbacks learn of a change later, in order: ``STATE_CHANGED``."""
+        return self._connection.state
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        """Block until the client is CLOSED and everything has been delivered; Ctrl-C gets through, on Windows too.
+
+        With ``dispatch="manual"`` callbacks run meanwhile, on this thread.
+
+        :param timeout: seconds; None: as long as it takes
+        :returns: True after ``disconnect()``, or when it was never connected; False when the time was over before
+        :raises OneTradeError: why the client ended, when nobody disconnected it: logged out, session in use,
+            refused, or the reconnect policy's limit
+        :raises CallbackThreadError: inside a callback, which would wait for itself
+        """
+        if self._dispatcher.is_delivering_here():
+            raise CallbackThreadError("wait()", "a callback would wait for itself; let it return")
+        deadline = Deadline(timeout)
+        if not self._dispatcher.wait_until_delivered(deadline):
+            return False
+        reason = self._connection.reason
+        if reason is not None:
+            raise reason
+        return True
+
+    # -- sending --------------------------------------------------------------------------------------------
+
+    def subscribe_market(self, symbol_id: int) -> None:
+        """Receive the prices of a symbol: ``market_subscribe_symbol`` (specification).
+
+        Remembered, and restored once on each new connection. Asking twice sends once. Blocks only while the server
+        takes nothing.
+
+        :param symbol_id: a symbol's id
+        :raises EncodeError: when it is not a whole number
+        """
+        self.send(EventMessageType.MARKET_SUBSCRIBE_SYMBOL, symbol_id)
+
+    def unsubscribe_market(self, symbol_id: int) -> None:
+        """Receive the prices of a symbol no more: ``market_unsubscribe_symbol`` (specification).
+
+        :param symbol_id: a symbol's id
+        :raises EncodeError: when it is not a whole number
+        """
+        self.send(EventMessageType.MARKET_UNSUBSCRIBE_SYMBOL, symbol_id)
+
+    def start_account_all(self) -> None:
+        """Receive orders, positions, deals and so on: ``start_account_all`` (specification).
+
+        Connecting does it, unless ``account_updates=False``. Remembered, and restored once on each new connection.
+        """
+        self.send(EventMessageType.START_ACCOUNT_ALL)
+
+    def stop_account_all(self) -> None:
+        """Receive account updates no more: ``stop_account_all`` (specification). Remembered."""
+        self.send(EventMessageType.STOP_ACCOUNT_ALL)
+
+    def send(self, event_type: str, data: Any = None) -> None:
+        """Send ``{"type": event_type, "data": data}``, or queue it while the connection is not open.
+
+        What waits goes out in order on the next connection, after the subscriptions. Blocks only while the server
+        takes nothing, at most ``heartbeat_timeout`` seconds. The four subscription messages are not queued but
+        remembered, as by the methods for them.
+
+        :param event_type: an :class:`.EventMessageType`, or a string for a type that this library does not know
+        :param data: anything that JSON can hold
+        :raises EncodeError: when it is not JSON; nothing is queued
+        :raises QueueFullError: when ``outgoing_limit`` messages wait already; nothing is queued
+        """
+        self._connection.send(event_type, data)
+
+    # -- receiving ------------------------------------------------------------------------------------------
+
+    def subscribe(self, event_type: Optional[EventType], callback: Callback) -> Subscription:
+        """Have ``callback(event)`` called for each event of a type.
+
+        Callbacks run one after the other, on the client's dispatcher thread or inside :meth:`pump`. One that raises
+        is logged with its traceback and reported as ``CALLBACK_ERROR``; the next one runs. Subscribing the same
+        callback for the same type twice calls it once.
+
+        :param event_type: an :class:`.EventMessageType`, a :class:`.ClientEventType`, a string for a type that
+            this library does not know, or None for everything
+        :returns: a :class:`.Subscription`; its ``cancel()`` is :meth:`unsubscribe`
+        :raises TypeError: when either argument is of a wrong kind
+        """
+        return self._observers.add(event_type, callback)
+
+    def unsubscribe(self, event_type: Optional[EventType], callback: Callback) -> bool:
+        """Do not call ``callback`` for this type any more, not even for an event that is being delivered now.
+
+        :returns: whether it was subscribed
+        """
+        return self._observers.remove(event_type, callback)
+
+    def pump(self, max_seconds: float = 0.01, timeout: Optional[float] = 0.0) -> int:
+        """Run callbacks on this thread: with ``dispatch="manual"``, from the host's timer or loop.
+
+        Legal inside a callback, as a dialog that it opens may run the host's timers: what comes next is delivered.
+
+        :param max_seconds: seconds after which no further event is begun
+        :param timeout: seconds to wait for the first event; None: until there is one, or the client has ended
+        :returns: how many events were begun
+        :raises CallbackThreadError: without ``dispatch="manual"``, or while another thread pumps
+        """
+        return self._dispatcher.pump(max_seconds, timeout)
+
+    def events(self, *event_types: Optional[EventType], timeout: Optional[float] = None) -> EventStream:
+        """An iterator over events, for code without callbacks.
+
+        It receives from this call on. It ends after ``disconnect()``, or when no event came within ``timeout``;
+        when the client ended for a reason, it raises that, after the events that came before. Usable in a
+        ``with`` block, whose end unsubscribes; letting go of it does, too. With ``dispatch="manual"`` reading it
+        runs callbacks on this thread.
+
+        :param event_types: as for :meth:`subscribe`; none: everything
+        :param timeout: seconds to wait for each event; None: as long as it takes
+        :raises SlowConsumerError: (while iterating) when ``events_limit`` events waited unread; of quotes and
+            profit updates only the newest of each symbol and position are kept before it comes to that
+        :raises CallbackThreadError: (while iterating) inside a callback, which would wait for itself
+        """
+        return self._streams.open(event_types, timeout)
+
+    def expect(
+        self, event_type: Optional[EventType], where: Optional[Where] = None, timeout: Optional[float] = None
+    ) -> Expectation:
+        """Wait for an event that something inside a ``with`` block sets off, without missing it::
+
+            with client.expect(EventMessageType.ORDERS_PLACE, timeout=5) as expected:
+                place_the_order()
+            order = expected.event.data
+
+        It receives from this call on; the end of the block waits.
+
+        :param event_type: as for :meth:`subscribe`
+        :param where: called with each event of the type, on the waiting thread; the first one for which it is true
+            is it
+        :param timeout: seconds from the end of the block; None: as long as it takes
+        :raises WaitTimeoutError: (at the end of the block) when it did not come in time
+        :raises NotConnectedError: (at the end of the block) when the client was disconnected before
+        :raises OneTradeError: (at the end of the block) why the client ended before
+        :raises CallbackThreadError: (at the end of the block) inside a callback, which would wait for itself
+        """
+        what = "event" if event_type is None else str(event_type)
+        return Expectation(self._streams.open([event_type], None), what, where, timeout)
+
+    def wait_for(
+        self, event_type: Optional[EventType], where: Optional[Where] = None, timeout: Optional[float] = None
+    ) -> Event:
+        """Block until an event comes: :meth:`expect` with nothing in the block. An event that came before this call
+        does not count.
+
+        :returns: the event
+        """
+        return self.expect(event_type, where, timeout).wait()
+
+    @property
+    def account(self) -> Account:
+        """The mirror: what the events so far add up to. See :class:`.Account`."""
+        return self._account
+
+    def stats(self) -> Stats:
+        """A snapshot of counters and gauges. On any thread; does not block."""
+        delivered = dict(self._dispatcher.delivered)
+        connection = self._connection
+        return Stats(
+            connections=connection.counters.connections,
+            frames_received=connection.counters.frames,
+            bytes_received=connection.counters.bytes,
+            messages_written=connection.outgoing.written,
+            messages_waiting=len(connection.outgoing),
+            events=delivered,
+            decode_errors=delivered.get(ClientEventType.DECODE_ERROR, 0),
+            callback_errors=self._dispatcher.callback_errors,
+            queued_bytes=self._queue.bytes,
+            queued_bytes_high_water=self._queue.high_water,
+            heartbeat_round_trip=connection.heartbeat_round_trip,
+        )
+
+    def __enter__(self) -> OneTradeClient:
+        self.connect()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.disconnect()
+
+    def __repr__(self) -> str:
+        return f"<OneTradeClient {self._settings.host} {self.state.name}>"

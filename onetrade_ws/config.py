@@ -1,0 +1,242 @@
+"""The settings of a client: frozen, and checked when they are given."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import random
+import ssl
+from typing import Any, Callable, Optional, Sequence, Tuple
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import attrs
+
+from .errors import ConfigurationError
+
+#: The columns of a price frame (vendor SDK), in their order.
+PRICE_COLUMNS = ("symbol_id", "bid", "ask", "last", "volume", "high", "low")
+
+_REQUIRED_COLUMNS = frozenset({"symbol_id", "bid", "ask"})
+
+Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def _number(minimum: float, *, above: bool = False, optional: bool = False) -> Validator:
+    """A finite number, at least (or above) ``minimum``."""
+    allowed = f"a number {'above' if above else 'of at least'} {minimum:g}{', or None' if optional else ''}"
+
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value is None and optional:
+            return
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ConfigurationError(attribute.name, value, allowed)
+        if value < minimum or (above and value == minimum):
+            raise ConfigurationError(attribute.name, value, allowed)
+
+    return check
+
+
+def _whole_number(minimum: int, *, optional: bool = False) -> Validator:
+    allowed = f"a whole number of at least {minimum}{', or None' if optional else ''}"
+
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value is None and optional:
+            return
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            raise ConfigurationError(attribute.name, value, allowed)
+
+    return check
+
+
+def _flag(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(attribute.name, value, "True or False")
+
+
+def _secret(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    # The value itself must not reach the error's text.
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise ConfigurationError(attribute.name, type(value), "a string, or None")
+    if not value or not value.isprintable() or value != value.strip():
+        raise ConfigurationError(
+            attribute.name, type(value), "a string that is not empty, without line breaks or blanks around it"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class ReconnectPolicy:
+    """When to try again, and when to give up: a pure object.
+
+    The delay before attempt *n* (1, 2, …) is drawn evenly from 0 to ``initial_delay × multiplier^(n−1)``, at most
+    ``max_delay`` ("full jitter"), so that a thousand clients that lost one server do not come back in step.
+
+    :param initial_delay: seconds, the upper bound of the first delay
+    :param max_delay: seconds, the upper bound of every delay
+    :param multiplier: growth of the bound from attempt to attempt
+    :param max_attempts: how many failed attempts in a row end the client; None: it never gives up
+    :param session_in_use_attempts: how many answers "session is already used" in a row, after a connection of
+        our own was lost, are put down to the server still holding that dead connection; one more, and it is
+        taken for what it says, and the client ends with :exc:`.SessionInUseError`
+    :param stable_after: seconds that a connection must have lasted for the counting to start from 1 again
+    """
+
+    initial_delay: float = attrs.field(default=1.0, validator=_number(0, above=True))
+    max_delay: float = attrs.field(default=60.0, validator=_number(0, above=True))
+    multiplier: float = attrs.field(default=2.0, validator=_number(1))
+    max_attempts: Optional[int] = attrs.field(default=None, validator=_whole_number(1, optional=True))
+    session_in_use_attempts: int = attrs.field(default=8, validator=_whole_number(0))
+    stable_after: float = attrs.field(default=30.0, validator=_number(0))
+
+    def __attrs_post_init__(self) -> None:
+        if self.max_delay < self.initial_delay:
+            raise ConfigurationError("max_delay", self.max_delay, "not below initial_delay")
+
+    def delay(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
+        """Seconds to wait before attempt number ``attempt`` (from 1); ``draw`` gives a number in [0, 1)."""
+        try:
+            bound = min(self.max_delay, self.initial_delay * self.multiplier ** (attempt - 1))
+        except OverflowError:
+            bound = self.max_delay
+        return draw() * bound
+
+    def gives_up_after(self, attempts: int) -> bool:
+        """Whether ``attempts`` failed attempts in a row are the limit."""
+        return self.max_attempts is not None and attempts >= self.max_attempts
+
+
+def _url(name: str, value: object, schemes: Tuple[str, str]) -> SplitResult:
+    allowed = f"an address like {schemes[0]}://host[:port][/path], without user, query or fragment"
+    if not isinstance(value, str):
+        raise ConfigurationError(name, value, allowed)
+    try:
+        parts = urlsplit(value)
+        port_is_legal = parts.port != 0
+    except ValueError:
+        # Neither the address (it may hold credentials) nor the cause (which quotes it) is shown.
+        raise ConfigurationError(name, "…", allowed) from None
+    # A user name, a query or a fragment may be a credential.
+    shown = f"{parts.scheme}://{parts.hostname or ''}…"
+    if (
+        parts.scheme not in schemes
+        or not parts.hostname
+        or not port_is_legal
+        or "@" in parts.netloc
+        or "?" in value
+        or "#" in value
+        or any(character.isspace() or not character.isprintable() for character in value)
+    ):
+        raise ConfigurationError(name, shown, allowed)
+    return parts
+
+
+def _is_loopback(host: Optional[str]) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """Everything that can be set on a client. :class:`.OneTradeClient` documents each one."""
+
+    url: str
+    http_url: str
+    session_id: Optional[str] = attrs.field(default=None, repr=False, validator=_secret)
+    access_token: Optional[str] = attrs.field(default=None, repr=False, validator=_secret)
+    api_key: Optional[str] = attrs.field(default=None, repr=False, validator=_secret)
+    account_updates: bool = attrs.field(default=True, validator=_flag)
+    dispatch: str = attrs.field(default="thread")
+    heartbeat_interval: float = attrs.field(default=30.0, validator=_number(0, above=True))
+    heartbeat_timeout: float = attrs.field(default=10.0, validator=_number(0, above=True))
+    connect_timeout: float = attrs.field(default=10.0, validator=_number(0, above=True))
+    reconnect: Optional[ReconnectPolicy] = attrs.field(factory=ReconnectPolicy)
+    queue_limit: int = attrs.field(default=64 * 1024 * 1024, validator=_whole_number(1))
+    outgoing_limit: int = attrs.field(default=10_000, validator=_whole_number(1))
+    events_limit: int = attrs.field(default=100_000, validator=_whole_number(1))
+    history_limit: int = attrs.field(default=10_000, validator=_whole_number(1))
+    price_columns: Tuple[str, ...] = attrs.field(default=PRICE_COLUMNS)
+    ssl_context: Optional[ssl.SSLContext] = attrs.field(default=None)
+    allow_plaintext: bool = attrs.field(default=False, validator=_flag)
+
+    @dispatch.validator
+    def _check_dispatch(self, attribute: attrs.Attribute[str], value: object) -> None:
+        if value not in ("thread", "manual"):
+            raise ConfigurationError("dispatch", value, '"thread" or "manual"')
+
+    @reconnect.validator
+    def _check_reconnect(self, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is not None and not isinstance(value, ReconnectPolicy):
+            raise ConfigurationError("reconnect", value, "a ReconnectPolicy, or None for never")
+
+    @price_columns.validator
+    def _check_price_columns(self, attribute: attrs.Attribute[Any], value: object) -> None:
+        if (
+            not isinstance(value, tuple)
+            or not all(isinstance(name, str) and name for name in value)
+            or len(set(value)) != len(value)
+            or not set(value) >= _REQUIRED_COLUMNS
+        ):
+            raise ConfigurationError(
+                "price_columns", value, "different names, among them symbol_id, bid and ask, in the frame's order"
+            )
+
+    @ssl_context.validator
+    def _check_ssl_context(self, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is not None and not isinstance(value, ssl.SSLContext):
+            raise ConfigurationError("ssl_context", value, "an ssl.SSLContext, or None for the system's")
+
+    def __attrs_post_init__(self) -> None:
+        for name, address in (("url", self.url), ("http_url", self.http_url)):
+            parts = urlsplit(address)
+            if parts.scheme in ("ws", "http") and not self.allow_plaintext and not _is_loopback(parts.hostname):
+                raise ConfigurationError(
+                    name,
+                    address,
+                    "credentials would travel in the clear: use wss:// and https://, or say allow_plaintext=True",
+                )
+        if self.api_key is not None:
+            if self.session_id is not None or self.access_token is not None:
+                raise ConfigurationError("api_key", type(self.api_key), "either it, or session_id and access_token")
+        elif self.session_id is None or self.access_token is None:
+            missing = "session_id" if self.session_id is None else "access_token"
+            raise ConfigurationError(missing, None, "session_id and access_token together, or api_key")
+
+    @property
+    def host(self) -> str:
+        """``host:port`` of the WebSocket server, for messages."""
+        return host_and_port(self.url)
+
+
+def make_settings(
+    url: str, *, http_url: Optional[str] = None, price_columns: Sequence[str] = PRICE_COLUMNS, **settings: Any
+) -> Settings:
+    """Settings from what a user gives: addresses checked and completed.
+
+    :raises ConfigurationError: for the first setting that is wrong
+    """
+    parts = _url("url", url, ("wss", "ws"))
+    if http_url is None:
+        http_parts = parts._replace(scheme="https" if parts.scheme == "wss" else "http")
+    else:
+        http_parts = _url("http_url", http_url, ("https", "http"))
+    columns = price_columns if isinstance(price_columns, str) else tuple(price_columns)
+    return Settings(
+        url=_normalized(parts), http_url=_normalized(http_parts), price_columns=columns, **settings  # type: ignore[arg-type]
+    )
+
+
+def _normalized(parts: SplitResult) -> str:
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/")))
+
+
+def host_and_port(url: str) -> str:
+    """``host:port`` of an address, for messages: it holds no path, so no session id."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme in ("wss", "https") else 80)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{port}"

@@ -1,0 +1,61 @@
+"""What the server means when it does not say yes: the answers to login, session validation and handshake."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Iterable, Mapping, Optional
+
+from ..errors import AuthenticationError, ServerError, SessionInUseError
+
+_IN_USE = "session is already used"
+_SHOWN = 200
+
+
+def envelope(body: bytes) -> Optional[Mapping[str, Any]]:
+    """The envelope ``{"success", "code", "data", "error", "message"}`` (vendor SDK), or None if it is none."""
+    try:
+        answer = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def refusal(step: str, status: int, body: bytes, secrets: Iterable[Optional[str]]) -> Optional[ServerError]:
+    """The error that an answer means, or None for a success.
+
+    A status other than 2xx is a refusal. So is an envelope that says ``"success": false`` under status 200: the
+    specification speaks of an error's message only, so both ways of saying it are understood, and the
+    envelope's ``code`` then stands in for the status.
+
+    :param secrets: what must not show in the message
+    """
+    answer = envelope(body)
+    refused = not 200 <= status <= 299
+    if not refused and (answer is None or answer.get("success") is not False):
+        return None
+    if not refused and answer is not None:
+        code = answer.get("code")
+        if type(code) is int and not 200 <= code <= 299:
+            status = code
+    message = _message(answer, body)
+    if _IN_USE in message.lower() or _IN_USE.encode() in body.lower():
+        return SessionInUseError(step, status, _IN_USE)
+    for secret in secrets:
+        if secret:
+            message = message.replace(secret, "…")
+    message = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
+    if status in (401, 403):
+        return AuthenticationError(step, status, message)
+    return ServerError(step, status, message)
+
+
+def _message(answer: Optional[Mapping[str, Any]], body: bytes) -> str:
+    if answer is not None:
+        for key in ("message", "error"):
+            text = answer.get(key)
+            if isinstance(text, str) and text.strip():
+                return " ".join(text.split())
+        return ""
+    text = body.decode("utf-8", "replace")
+    # An error page of a proxy or load balancer says nothing that its status does not.
+    return "" if "<" in text else " ".join(text.split())

@@ -1,0 +1,119 @@
+"""The side of the library that faces the server."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional, Sequence
+
+from ..config import Settings
+from ..deadline import Deadline
+from ..errors import ConnectTimeoutError, NotConnectedError, OneTradeError
+from ..protocol.events import ConnectionState, Event
+from ..protocol.frames import Frame
+from .lifecycle import CLOSED, OPEN, Lifecycle
+from .outgoing import OutgoingQueue
+from .subscriptions import Subscriptions
+from .supervisor import Counters, Supervisor
+
+# Seconds that the reader thread gets, once the connect timeout is over, to say so itself.
+_GRACE = 0.25
+
+
+class Connection:
+    """Delivers frames, takes messages to send, and keeps itself alive in between. Every method on any thread.
+
+    :param deliver: takes each batch of frames, on the reader thread; may block, and nothing is read meanwhile
+    :param announce: takes the client's own events in their order, on any thread; does not block
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        deliver: Callable[[Sequence[Frame]], None],
+        announce: Callable[[Event], None],
+    ) -> None:
+        self.counters = Counters()
+        self.outgoing = OutgoingQueue(Subscriptions(settings.account_updates), settings.outgoing_limit)
+        self._settings = settings
+        self._deliver = deliver
+        self._announce = announce
+        self._lifecycle: Lifecycle[Supervisor] = Lifecycle(announce)
+
+    @property
+    def state(self) -> ConnectionState:
+        """The state now."""
+        return self._lifecycle.state
+
+    @property
+    def reason(self) -> Optional[OneTradeError]:
+        """Why the connection ended, when it was not asked to."""
+        return self._lifecycle.reason
+
+    @property
+    def heartbeat_round_trip(self) -> Optional[float]:
+        """Seconds from the last answered beat to its answer."""
+        supervisor = self._lifecycle.life
+        return None if supervisor is None else supervisor.heartbeat_round_trip
+
+    def connect(self, timeout: Optional[float]) -> None:
+        """Begin a life, or join one that has begun, and block until it is open.
+
+        :param timeout: seconds; None: the ``connect_timeout`` setting
+        :raises OneTradeError: why it is not; a life that was begun here has ended then
+        """
+        timeout = self._settings.connect_timeout if timeout is None else timeout
+        deadline = Deadline(timeout + _GRACE)
+        supervisor = Supervisor(
+            self._settings,
+            self._lifecycle,
+            self.outgoing,
+            self.counters,
+            deliver=self._deliver,
+            announce=self._announce,
+            timeout=timeout,
+        )
+        while not self._lifecycle.begin(supervisor):
+            if self._join(deadline, timeout):
+                return
+        supervisor.start()
+        try:
+            in_time = self._lifecycle.wait_until(OPEN, CLOSED, deadline=deadline)
+        except BaseException:
+            # Ctrl-C, above all.
+            supervisor.stop(Deadline(_GRACE))
+            raise
+        if not in_time:
+            supervisor.stop(Deadline(_GRACE))
+            raise ConnectTimeoutError(timeout, supervisor.attempts, supervisor.last_error)
+        if self.state is CLOSED:
+            raise supervisor.reason or NotConnectedError("connect()")
+
+    def _join(self, deadline: Deadline, timeout: float) -> bool:
+        """Wait for somebody else's life to be open.
+
+        :returns: False when it has ended instead, in disconnect()
+        """
+        if not self._lifecycle.wait_until(OPEN, CLOSED, deadline=deadline):
+            raise ConnectTimeoutError(timeout, 0)
+        return self.state is not CLOSED
+
+    def disconnect(self, deadline: Deadline) -> None:
+        """End the present life. Blocks at most until ``deadline``; idempotent."""
+        supervisor = self._lifecycle.life
+        if supervisor is not None:
+            supervisor.stop(deadline)
+
+    def send(self, event_type: str, data: Any = None) -> None:
+        """Send a message, or queue it while the connection is not open.
+
+        :raises EncodeError: when it is not JSON; nothing is queued
+        :raises QueueFullError: when too many wait already; nothing is queued
+        """
+        self.outgoing.send(event_type, data)
+
+    def wait_until_closed(self, deadline: Deadline) -> bool:
+        """Block until there is no connection and none is attempted.
+
+        :returns: False when the time was over before
+        """
+        return self._lifecycle.wait_until(CLOSED, deadline=deadline)

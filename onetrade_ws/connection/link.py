@@ -1,0 +1,143 @@
+"""One connection with its heartbeat."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from typing import Callable, List, Optional, Sequence
+
+import attrs
+
+from ..config import Settings
+from ..deadline import Deadline
+from ..errors import ConnectionLostError, OneTradeError, SessionLoggedOutError
+from ..protocol.codec import is_logout_of
+from ..protocol.frames import HEARTBEAT, Frame
+from .heartbeat import Heartbeat
+from .outgoing import OutgoingQueue
+from .session import Credentials
+from .stream import Stream
+from .transport import NORMAL_CLOSURE, Transport
+
+
+@attrs.frozen
+class Ending:
+    """How a connection ended, or why it could not be made.
+
+    :ivar lasted: seconds that it was open; None when it never was
+    :ivar last_received_at: when the last bytes came, seconds since the epoch
+    """
+
+    error: OneTradeError
+    lasted: Optional[float] = None
+    last_received_at: float = 0.0
+
+
+class Link:
+    """One connection, used once: ``run()`` on the reader thread, ``close()`` on any other.
+
+    :param on_open: called on the heartbeat thread when what is wanted has been restored; frames are delivered after
+        it has returned
+    :param deliver: takes each batch of frames, on the reader thread; may block
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        outgoing: OutgoingQueue,
+        *,
+        on_open: Callable[[], None],
+        deliver: Callable[[Sequence[Frame]], None],
+    ) -> None:
+        self._credentials = credentials
+        self._outgoing = outgoing
+        self._on_open = on_open
+        self._deliver = deliver
+        self._delivering = False
+        self._logged_out = False
+        self._opened_at: Optional[float] = None
+        self._ended = threading.Event()
+        self._stream = Stream(settings.host, settings.heartbeat_timeout)
+        self._transport = Transport(
+            settings.url,
+            settings.host,
+            self._stream,
+            on_open=self._opened,
+            on_frames=self._received,
+            on_heartbeat_reply=self._heartbeat_answered,
+        )
+        self._heartbeat = Heartbeat(
+            interval=settings.heartbeat_interval,
+            timeout=settings.heartbeat_timeout,
+            beat=lambda: self._transport.send(HEARTBEAT),
+            restore=self._restore,
+            flush=outgoing.flush,
+            silence=self._silence,
+            stalled=self._stream.abort,
+        )
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that came over this connection, TLS taken off."""
+        return self._stream.bytes_received
+
+    @property
+    def heartbeat_round_trip(self) -> Optional[float]:
+        """Seconds from the last answered beat to its answer."""
+        return self._heartbeat.round_trip
+
+    def run(self, context: ssl.SSLContext, deadline: Deadline) -> Ending:
+        """Connect, and stay connected: blocks until the end.
+
+        :param deadline: for TCP, TLS and handshake together
+        """
+        try:
+            error = self._transport.run(self._credentials, context, deadline)
+        finally:
+            self._outgoing.detach()
+            if self._opened_at is not None:
+                self._heartbeat.stop()
+                self._heartbeat.join(Deadline(None))
+            self._ended.set()
+        if self._logged_out:
+            error = SessionLoggedOutError()
+        lasted = None if self._opened_at is None else time.monotonic() - self._opened_at
+        return Ending(error, lasted, self._stream.received_at)
+
+    def close(self, deadline: Deadline) -> None:
+        """End it: with a closing handshake as far as the server plays along until ``deadline``, then without."""
+        remaining = deadline.remaining() or 0.0
+        if self._opened_at is not None and self._transport.close(NORMAL_CLOSURE, remaining):
+            self._ended.wait(deadline.remaining())
+        self._stream.abort(ConnectionLostError("disconnect() was called"))
+
+    # -- on the reader thread -------------------------------------------------------------------------------
+
+    def _opened(self) -> None:
+        self._opened_at = time.monotonic()
+        self._heartbeat.start()
+
+    def _heartbeat_answered(self) -> None:
+        self._heartbeat.answered()
+
+    def _received(self, frames: List[Frame]) -> None:
+        self._delivering = True
+        self._deliver(frames)
+        # While it was held up nothing was read, so that silence proves nothing.
+        self._stream.touch()
+        self._delivering = False
+        if any(is_logout_of(self._credentials.session_id, frame) for frame in frames):
+            self._logged_out = True
+            self._transport.close(NORMAL_CLOSURE, timeout=0.1)
+            self._stream.abort(SessionLoggedOutError())
+
+    # -- on the heartbeat thread ----------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        self._outgoing.attach(self._transport.send)
+        self._on_open()
+
+    def _silence(self) -> float:
+        return 0.0 if self._delivering else time.monotonic() - self._stream.last_received

@@ -1,0 +1,390 @@
+"""The TCP or TLS connection under the WebSocket.
+
+websocket-client is handed a :class:`Stream` in place of a socket. It receives in large chunks, writes a message whole
+or not at all as far as the peer can tell, puts a deadline on everything, and can be torn down from any thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import socket
+import ssl
+import threading
+import time
+from typing import Callable, Optional, Tuple, Union
+
+from ..deadline import Deadline
+from ..errors import (
+    CertificateError,
+    ConnectionLostError,
+    ConnectionStalledError,
+    HandshakeError,
+    NetworkError,
+    OneTradeError,
+)
+
+_CHUNK = 256 * 1024
+_HEAD_LIMIT = 64 * 1024
+
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
+
+_Socket = Union[socket.socket, ssl.SSLSocket]
+
+
+class _TimeIsOverError(Exception):
+    """Nobody outside sees it: each step says in its own words what did not happen in time."""
+
+
+class Stream:
+    """One connection, used once: ``connect()``, ``start_tls()``, ``send()`` and ``recv()``, ``close()``.
+
+    ``abort()`` may be called from any thread at any time; it releases whoever waits in any other method. The
+    methods that websocket-client calls carry the names that it expects of a socket.
+
+    :param host: ``host:port``, for messages
+    :param write_timeout: seconds that a message may take to be written, before the peer counts as stalled
+    """
+
+    def __init__(self, host: str, write_timeout: float) -> None:
+        #: When bytes arrived last, on the monotonic clock and since the epoch.
+        self.last_received = time.monotonic()
+        self.received_at = time.time()
+        self.bytes_received = 0
+        #: Called once, before websocket-client receives anything.
+        self.on_first_recv: Optional[Callable[[], None]] = None
+        self._host = host
+        self._write_timeout = write_timeout
+        self._sock: Optional[_Socket] = None
+        self._chunk = b""
+        self._position = 0
+        self._error: Optional[OneTradeError] = None
+        self._finished = False
+        self._closed = False
+        # Serialises whole messages: while one is being written, no other may begin. Held while the socket is
+        # waited for, at most write_timeout long.
+        self._write_lock = threading.Lock()
+        # Serialises the calls into OpenSSL, which allows no two at a time on one connection. Never held while
+        # waiting: the socket does not block.
+        self._tls_lock = threading.Lock()
+        # Guards the first error, and that nothing is torn down after close().
+        self._state_lock = threading.Lock()
+        # A byte in this pair, never taken out, wakes everybody who waits for the socket.
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._read_selector: Optional[selectors.BaseSelector] = None
+
+    # -- set-up: on the reader thread -----------------------------------------------------------------------
+
+    def connect(self, host: str, port: int, deadline: Deadline) -> None:
+        """Open the TCP connection: every address of ``host`` in turn, each with its share of the time left.
+
+        :raises NetworkError: when none of them answers in time
+        """
+        try:
+            addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        except OSError as error:
+            raise NetworkError("DNS", self._host, _words(error)) from None
+        failure: Optional[OneTradeError] = None
+        for index, (family, kind, protocol, _, address) in enumerate(addresses):
+            remaining = deadline.remaining()
+            share = None if remaining is None else remaining / (len(addresses) - index)
+            sock = socket.socket(family, kind, protocol)
+            try:
+                self._connect_to(sock, address, deadline.sooner(share))
+            except OSError as error:
+                failure = NetworkError("TCP", self._host, _words(error))
+            except _TimeIsOverError:
+                failure = NetworkError("TCP", self._host, "no answer in time")
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return
+            sock.close()
+        raise failure or NetworkError("DNS", self._host, "no address")
+
+    def _connect_to(self, sock: socket.socket, address: Tuple[object, ...], deadline: Deadline) -> None:
+        sock.setblocking(False)
+        try:
+            sock.connect(address)
+        except (BlockingIOError, InterruptedError):
+            self._wait(sock, selectors.EVENT_WRITE, deadline)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, os.strerror(code)) from None
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._adopt(sock)
+
+    def start_tls(self, context: ssl.SSLContext, server_name: str, deadline: Deadline) -> None:
+        """Do the TLS handshake.
+
+        :raises CertificateError: when the server's certificate is not accepted
+        :raises NetworkError: when the handshake fails otherwise, or takes too long
+        """
+        plain = self._sock
+        assert plain is not None
+        try:
+            sock = context.wrap_socket(plain, server_hostname=server_name, do_handshake_on_connect=False)
+            self._adopt(sock)
+            while True:
+                try:
+                    sock.do_handshake()
+                    return
+                except ssl.SSLWantReadError:
+                    self._wait(sock, selectors.EVENT_READ, deadline)
+                except ssl.SSLWantWriteError:
+                    self._wait(sock, selectors.EVENT_WRITE, deadline)
+        except ssl.CertificateError as error:
+            raise CertificateError(self._host, error.verify_message or str(error)) from None
+        except OSError as error:
+            raise NetworkError("TLS", self._host, _words(error)) from None
+        except _TimeIsOverError:
+            raise NetworkError("TLS", self._host, "no answer in time") from None
+
+    def _adopt(self, sock: _Socket) -> None:
+        with self._state_lock:
+            self._sock = sock
+            error = self._error
+        if error is not None:
+            raise error
+
+    def read_head(self, deadline: Deadline) -> Tuple[int, bytes]:
+        """Receive the answer to the handshake up to its empty line, and leave it to be received again.
+
+        websocket-client reads the answer byte by byte, without a limit, without an end in time, and goes where a
+        redirect points to. So the answer is looked at before it may see it.
+
+        :returns: the HTTP status, and for anything but 101 the body, as far as it arrived in time
+        :raises HandshakeError: when it is not HTTP, or endless
+        :raises NetworkError: when it does not come in time
+        """
+        head = b""
+        while b"\r\n\r\n" not in head:
+            if len(head) > _HEAD_LIMIT:
+                raise HandshakeError(self._host, "its answer has no end")
+            try:
+                head += self._receive(deadline)
+            except _TimeIsOverError:
+                raise NetworkError("handshake", self._host, "no answer in time") from None
+        parts = head.split(b"\r\n", 1)[0].split(b" ", 2)
+        if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or not parts[1].isdigit():
+            raise HandshakeError(self._host, "its answer is not HTTP")
+        status = int(parts[1])
+        if status != 101:
+            head = self._read_body(head, deadline)
+        self._chunk, self._position = head, 0
+        return status, head.split(b"\r\n\r\n", 1)[1]
+
+    def _read_body(self, head: bytes, deadline: Deadline) -> bytes:
+        length = _CONTENT_LENGTH.search(head)
+        wanted = head.index(b"\r\n\r\n") + 4 + (int(length.group(1)) if length else 0)
+        # What arrived says enough, when the rest does not come.
+        with contextlib.suppress(OneTradeError, _TimeIsOverError):
+            while len(head) < min(wanted, _HEAD_LIMIT):
+                head += self._receive(deadline)
+        return head
+
+    # -- receiving: on the reader thread --------------------------------------------------------------------
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes can be received without touching the network."""
+        return len(self._chunk) - self._position
+
+    def recv(self, size: int) -> bytes:
+        """Up to ``size`` bytes; blocks until there is one.
+
+        :raises ConnectionLostError: when no more will come
+        """
+        if self.on_first_recv is not None:
+            look, self.on_first_recv = self.on_first_recv, None
+            look()
+        if self._position >= len(self._chunk):
+            self._chunk, self._position = self._receive(Deadline(None)), 0
+        data = self._chunk[self._position : self._position + size]
+        self._position += len(data)
+        return data
+
+    def _receive(self, deadline: Deadline) -> bytes:
+        sock = self._sock
+        assert sock is not None
+        while True:
+            if self._error is not None:
+                raise self._error
+            try:
+                if isinstance(sock, ssl.SSLSocket):
+                    with self._tls_lock:
+                        chunk = sock.recv(_CHUNK)
+                else:
+                    chunk = sock.recv(_CHUNK)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait_to_read(sock, deadline)
+                continue
+            except ssl.SSLWantWriteError:
+                self._wait(sock, selectors.EVENT_WRITE, deadline)
+                continue
+            except InterruptedError:
+                continue
+            except OSError as error:
+                raise self._fail(ConnectionLostError(_words(error))) from None
+            if not chunk:
+                raise self._fail(ConnectionLostError("the server closed it without a close frame"))
+            self.touch()
+            self.received_at = time.time()
+            self.bytes_received += len(chunk)
+            return chunk
+
+    def touch(self) -> None:
+        """Count this moment as a sign of life."""
+        self.last_received = time.monotonic()
+
+    # -- sending: on any thread -----------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> int:
+        """Write ``data`` whole; blocks while the peer takes nothing, at most ``write_timeout`` seconds.
+
+        When it fails, a part may have been written, but the connection is torn down, so that the frame is never
+        completed and the peer cannot act on it.
+
+        :returns: ``len(data)``, as websocket-client expects
+        :raises ConnectionLostError: when it could not be written whole
+        """
+        with self._write_lock:
+            # Nothing may follow a close frame (RFC 6455, 5.5.1); websocket-client answers the peer's answer.
+            if not self._finished:
+                self._write(data, Deadline(self._write_timeout))
+        return len(data)
+
+    def send_last(self, data: bytes, timeout: float) -> bool:
+        """Write ``data``, and nothing after it.
+
+        :param timeout: seconds, for a write that is under way and this one together
+        :returns: whether it was written
+        """
+        deadline = Deadline(timeout)
+        if not self._write_lock.acquire(timeout=timeout):
+            return False
+        try:
+            if not self._finished:
+                self._finished = True
+                self._write(data, deadline)
+        except OneTradeError:
+            return False
+        finally:
+            self._write_lock.release()
+        return True
+
+    def _write(self, data: bytes, deadline: Deadline) -> None:
+        # Requires holding _write_lock.
+        sock = self._sock
+        assert sock is not None
+        view = memoryview(data)
+        while view:
+            if self._error is not None:
+                raise self._error
+            try:
+                if isinstance(sock, ssl.SSLSocket):
+                    with self._tls_lock:
+                        written = sock.send(view)
+                else:
+                    written = sock.send(view)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._wait_to_write(sock, selectors.EVENT_WRITE, deadline)
+            except ssl.SSLWantReadError:
+                # The other thread reads; OpenSSL will have what it needs when it has. Waiting for both
+                # directions would spin, as the socket is nearly always writable.
+                self._wait_to_write(sock, selectors.EVENT_READ, deadline)
+            except InterruptedError:
+                continue
+            except OSError as error:
+                raise self._fail(ConnectionLostError(_words(error))) from None
+            else:
+                view = view[written:]
+
+    def _wait_to_write(self, sock: _Socket, event: int, deadline: Deadline) -> None:
+        try:
+            self._wait(sock, event, deadline)
+        except _TimeIsOverError:
+            stalled = ConnectionStalledError("the server took nothing", self._write_timeout)
+            raise self._fail(stalled) from None
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    def abort(self, error: OneTradeError) -> None:
+        """Tear the connection down: whoever waits in another method gets ``error``. Does not block.
+
+        The first error given stays; later ones are ignored.
+        """
+        self._fail(error)
+
+    def _fail(self, error: OneTradeError) -> OneTradeError:
+        with self._state_lock:
+            if self._error is None:
+                self._error = error
+            if not self._closed:
+                # A full pipe would mean that everybody has been woken many times over.
+                with contextlib.suppress(OSError):
+                    self._wake_sender.send(b"\0")
+                if self._sock is not None:
+                    with contextlib.suppress(OSError):
+                        self._sock.shutdown(socket.SHUT_RDWR)
+            return self._error
+
+    def close(self) -> None:
+        """Give everything back. On the reader thread, last. Idempotent."""
+        self._fail(ConnectionLostError("it was closed"))
+        # Whoever writes has been woken, and is out before the descriptors are.
+        with self._write_lock, self._state_lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._read_selector is not None:
+                self._read_selector.close()
+            if self._sock is not None:
+                self._sock.close()
+            self._wake_receiver.close()
+            self._wake_sender.close()
+
+    # -- waiting --------------------------------------------------------------------------------------------
+
+    def _wait_to_read(self, sock: _Socket, deadline: Deadline) -> None:
+        # On the reader thread alone, which waits here for every chunk: its selector is made once.
+        if self._read_selector is None:
+            self._read_selector = selectors.DefaultSelector()
+            self._read_selector.register(sock, selectors.EVENT_READ)
+            self._read_selector.register(self._wake_receiver, selectors.EVENT_READ)
+        self._select(self._read_selector, deadline)
+
+    def _wait(self, sock: _Socket, event: int, deadline: Deadline) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, event)
+            selector.register(self._wake_receiver, selectors.EVENT_READ)
+            self._select(selector, deadline)
+
+    def _select(self, selector: selectors.BaseSelector, deadline: Deadline) -> None:
+        """Until the socket is ready, somebody aborts, or the time is over."""
+        ready = selector.select(deadline.remaining())
+        if self._error is not None:
+            raise self._error
+        # A signal may wake it early with nothing ready: only an expired deadline is one.
+        if not ready and deadline.expired:
+            raise _TimeIsOverError
+
+    # -- what else websocket-client asks of a socket --------------------------------------------------------
+
+    def gettimeout(self) -> None:
+        """None: it looks like a blocking socket."""
+        return None
+
+    def fileno(self) -> int:
+        """The descriptor of the connection."""
+        return -1 if self._sock is None else self._sock.fileno()
+
+
+def _words(error: OSError) -> str:
+    """What the system says of an error, without what it was called with."""
+    if isinstance(error, ssl.SSLError):
+        return str(error.reason or error.strerror or "TLS error").lower().replace("_", " ")
+    return error.strerror or type(error).__name__

@@ -1,0 +1,265 @@
+"""The reader thread: makes the connection, keeps it, and is the one place that connects and reconnects."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Callable, NoReturn, Optional, Sequence
+
+import attrs
+
+from ..config import Settings
+from ..deadline import Deadline
+from ..errors import (
+    AuthenticationError,
+    CertificateError,
+    ConnectTimeoutError,
+    OneTradeError,
+    ReconnectFailedError,
+    SessionInUseError,
+    SessionLoggedOutError,
+)
+from ..protocol.events import ClientEventType, Event, Gap, Reconnecting
+from ..protocol.frames import Frame
+from .lifecycle import CLOSED, CLOSING, CONNECTING, OPEN, Lifecycle
+from .link import Ending, Link
+from .outgoing import OutgoingQueue
+from .session import Credentials, log_in, tls_context, validate_session
+
+logger = logging.getLogger("onetrade_ws.connection")
+
+# Seconds that the server may take to answer our close frame, before the connection is cut.
+_CLOSING_HANDSHAKE = 0.5
+# Seconds before a connect timeout within which another attempt is pointless.
+_POINTLESS = 0.05
+
+
+# Another attempt would get the same answer.
+_FINAL = (AuthenticationError, CertificateError, SessionInUseError, SessionLoggedOutError)
+
+
+class _Stopped(Exception):  # noqa: N818 - it is not an error
+    """disconnect() was called."""
+
+
+@attrs.define
+class Counters:
+    """What a client's connections have done so far. Written by the reader thread alone, read by anybody."""
+
+    connections: int = 0
+    frames: int = 0
+    bytes: int = 0
+
+
+class Supervisor:
+    """One life of a client's connection, from ``connect()`` to its end.
+
+    Before the connection was open for the first time, what may pass is tried again until the timeout. After that,
+    losses are mended as the policy says. Some answers are final at any time: credentials refused, a bad
+    certificate, a logout; and "session is already used", except for a while after a connection of our own was
+    lost, which the server may still be holding.
+
+    :param deliver: takes each batch of frames, on the reader thread; may block
+    :param announce: takes the client's own events, on any thread; does not block
+    :param timeout: seconds within which the first connection must be made
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        lifecycle: Lifecycle[Supervisor],
+        outgoing: OutgoingQueue,
+        counters: Counters,
+        *,
+        deliver: Callable[[Sequence[Frame]], None],
+        announce: Callable[[Event], None],
+        timeout: float,
+    ) -> None:
+        #: How many attempts were begun since the last loss, or since the start.
+        self.attempts = 0
+        #: Why the last attempt failed.
+        self.last_error: Optional[OneTradeError] = None
+        #: Why this life ended, when it was not asked to.
+        self.reason: Optional[OneTradeError] = None
+        self._settings = settings
+        self._lifecycle = lifecycle
+        self._outgoing = outgoing
+        self._counters = counters
+        self._deliver = deliver
+        self._announce = announce
+        self._timeout = timeout
+        self._credentials: Optional[Credentials] = None
+        if settings.session_id is not None and settings.access_token is not None:
+            self._credentials = Credentials(settings.session_id, settings.access_token)
+        self._context = tls_context(settings)
+        # The last loss, until the connection is open again.
+        self._loss: Optional[Ending] = None
+        self._stop = threading.Event()
+        # Guards that a link which stop() does not see is not begun.
+        self._lock = threading.Lock()
+        self._link: Optional[Link] = None
+        # Set when the thread could not be waited for: nothing that it does counts any more.
+        self._abandoned = False
+        self._thread = threading.Thread(target=self._run, name="onetrade-ws reader", daemon=True)
+
+    @property
+    def heartbeat_round_trip(self) -> Optional[float]:
+        """Seconds from the last answered beat of this connection to its answer."""
+        link = self._link
+        return None if link is None else link.heartbeat_round_trip
+
+    def start(self) -> None:
+        """Start the reader thread."""
+        self._thread.start()
+
+    def stop(self, deadline: Deadline) -> None:
+        """End this life. On any thread but the reader's; blocks at most until ``deadline``. Idempotent."""
+        self._lifecycle.move(self, CLOSING)
+        with self._lock:
+            self._stop.set()
+            link = self._link
+        if link is not None:
+            link.close(deadline.sooner(_CLOSING_HANDSHAKE))
+        if not (self._lifecycle.wait_until(CLOSED, deadline=deadline) and deadline.join(self._thread)):
+            # It waits for a name or an HTTP answer, which cannot be woken; it ends by itself after that.
+            self._abandoned = True
+            self._lifecycle.move(self, CLOSED)
+
+    # -- the reader thread ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._stay_connected(self._connect())
+        except _Stopped:
+            pass
+        except OneTradeError as error:
+            self.reason = error
+        except Exception as error:
+            logger.exception("the reader thread failed for a reason of its own")
+            self.reason = ReconnectFailedError(self.attempts, OneTradeError(type(error).__name__))
+        if isinstance(self.reason, SessionInUseError):
+            self._say(ClientEventType.SESSION_IN_USE, self.reason)
+        elif isinstance(self.reason, SessionLoggedOutError):
+            self._say(ClientEventType.SESSION_LOGGED_OUT, self.reason)
+        self._lifecycle.move(self, CLOSING, self.reason)
+        self._lifecycle.move(self, CLOSED, self.reason)
+
+    def _connect(self) -> Ending:
+        """Make the first connection, and stay in it until it is lost.
+
+        :raises OneTradeError: when it cannot be made
+        """
+        deadline = Deadline(self._timeout)
+        policy = self._settings.reconnect
+        while True:
+            self._raise_if_stopped()
+            self.attempts += 1
+            ending = self._attempt(deadline)
+            if ending.lasted is not None:
+                return ending
+            if isinstance(ending.error, _FINAL) or policy is None or policy.gives_up_after(self.attempts):
+                raise ending.error
+            remaining = deadline.remaining() or 0.0
+            if remaining < _POINTLESS:
+                raise ConnectTimeoutError(self._timeout, self.attempts, ending.error)
+            delay = min(policy.delay(self.attempts), remaining / 2)
+            logger.warning("not connected yet: %s; trying again in %.1f s", ending.error, delay)
+            self._pause(delay)
+
+    def _stay_connected(self, ending: Ending) -> NoReturn:
+        """Mend each loss.
+
+        :param ending: of the first connection
+        :raises OneTradeError: why it is over
+        """
+        policy = self._settings.reconnect
+        self.attempts = 0
+        session_in_use = 0
+        while True:
+            if isinstance(ending.error, SessionInUseError):
+                # Most likely the server has not noticed the end of our own last connection.
+                session_in_use += 1
+                if policy is None or session_in_use > policy.session_in_use_attempts:
+                    raise ending.error
+            elif isinstance(ending.error, _FINAL) or policy is None:
+                raise ending.error
+            if policy.gives_up_after(self.attempts):
+                raise ReconnectFailedError(self.attempts, ending.error)
+            self.attempts += 1
+            self._reconnect_after(policy.delay(self.attempts), ending)
+            ending = self._attempt(Deadline(self._settings.connect_timeout))
+            if ending.lasted is not None:
+                session_in_use = 0
+                # One that breaks at once counts as a failure, or a server that does it would be stormed.
+                if ending.lasted >= policy.stable_after:
+                    self.attempts = 0
+
+    def _reconnect_after(self, delay: float, ending: Ending) -> None:
+        if ending.lasted is not None:
+            self._loss = ending
+        self._lifecycle.move(self, CONNECTING, ending.error)
+        logger.warning("%s; reconnecting in %.1f s (attempt %d)", ending.error, delay, self.attempts)
+        self._say(
+            ClientEventType.RECONNECTING,
+            Reconnecting(attempt=self.attempts, delay=delay, reason=ending.error),
+        )
+        self._pause(delay)
+
+    def _attempt(self, deadline: Deadline) -> Ending:
+        """Log in where that is asked for, validate the session, and stay in the connection until it ends."""
+        try:
+            if self._credentials is None:
+                self._credentials = log_in(self._settings, self._context, deadline)
+            validate_session(self._settings, self._credentials, self._context, deadline)
+        except OneTradeError as error:
+            self.last_error = error
+            self._raise_if_stopped()
+            return Ending(error)
+        with self._lock:
+            self._raise_if_stopped()
+            link = self._link = Link(
+                self._settings,
+                self._credentials,
+                self._outgoing,
+                on_open=self._opened,
+                deliver=self._received,
+            )
+        bytes_before = self._counters.bytes
+        ending = link.run(self._context, deadline)
+        self._counters.bytes = bytes_before + link.bytes_received
+        self.last_error = ending.error
+        self._raise_if_stopped()
+        return ending
+
+    def _received(self, frames: Sequence[Frame]) -> None:
+        if not self._abandoned:
+            self._counters.frames += len(frames)
+            self._deliver(frames)
+
+    def _pause(self, delay: float) -> None:
+        self._stop.wait(delay)
+        self._raise_if_stopped()
+
+    def _raise_if_stopped(self) -> None:
+        if self._stop.is_set():
+            raise _Stopped
+
+    # -- the heartbeat thread -------------------------------------------------------------------------------
+
+    def _opened(self) -> None:
+        # Account updates have been asked for again: the deaf time ends here, not with the handshake.
+        if not self._lifecycle.move(self, OPEN):
+            return
+        self._counters.connections += 1
+        logger.info("connected to %s", self._settings.host)
+        loss, self._loss = self._loss, None
+        if loss is not None:
+            self._say(
+                ClientEventType.GAP,
+                Gap(started_at=loss.last_received_at, ended_at=time.time(), reason=loss.error),
+            )
+
+    def _say(self, event_type: ClientEventType, data: object) -> None:
+        if not self._abandoned:
+            self._announce(Event(event_type, data, time.time()))

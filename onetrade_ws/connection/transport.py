@@ -1,0 +1,146 @@
+"""One WebSocket connection, from TCP to its end. The only module that knows websocket-client."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import struct
+from typing import Callable, List, Optional
+from urllib.parse import quote, urlencode, urlsplit
+
+from websocket import ABNF, WebSocketApp, WebSocketException
+
+from ..deadline import Deadline
+from ..errors import ConnectionClosedError, ConnectionLostError, HandshakeError, NetworkError, OneTradeError
+from ..protocol.frames import Frame
+from .answers import refusal
+from .reader import FrameReader
+from .session import Credentials
+from .stream import Stream
+
+logger = logging.getLogger("onetrade_ws.connection")
+
+# Status codes of RFC 6455, 7.4.1
+NORMAL_CLOSURE = 1000
+PROTOCOL_ERROR = 1002
+
+
+class Transport:
+    """Runs a ``WebSocketApp`` once, on the thread that calls :meth:`run`: the reader thread.
+
+    :param url: the server's address, without path and query
+    :param stream: not connected yet
+    :param on_open: called on the reader thread when the handshake is completed, before anything is read
+    :param on_frames: called on the reader thread with each batch of messages
+    :param on_heartbeat_reply: called on the reader thread for each "10"
+    """
+
+    def __init__(
+        self,
+        url: str,
+        host: str,
+        stream: Stream,
+        *,
+        on_open: Callable[[], None],
+        on_frames: Callable[[List[Frame]], None],
+        on_heartbeat_reply: Callable[[], None],
+    ) -> None:
+        self._url = url
+        self._host = host
+        self._stream = stream
+        self._reader = FrameReader(
+            stream, on_open=on_open, on_frames=on_frames, on_heartbeat_reply=on_heartbeat_reply
+        )
+        self._handshake_error: Optional[Exception] = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether the connection was ever open."""
+        return self._reader.opened
+
+    def run(self, credentials: Credentials, context: ssl.SSLContext, deadline: Deadline) -> OneTradeError:
+        """Connect, and read until the end.
+
+        :param deadline: for TCP, TLS and handshake together
+        :returns: why the connection ended, or could not be made
+        """
+        try:
+            self._open(context, deadline)
+            self._run_app(credentials, deadline)
+            return self._ending(credentials)
+        except OneTradeError as error:
+            return error
+        finally:
+            self._stream.close()
+
+    def _open(self, context: ssl.SSLContext, deadline: Deadline) -> None:
+        parts = urlsplit(self._url)
+        host = parts.hostname or ""
+        self._stream.connect(host, parts.port or (443 if parts.scheme == "wss" else 80), deadline)
+        if parts.scheme == "wss":
+            self._stream.start_tls(context, host, deadline)
+
+    def _run_app(self, credentials: Credentials, deadline: Deadline) -> None:
+        query = {"session_id": credentials.session_id, "access_token": credentials.access_token}
+        app = WebSocketApp(
+            f"{self._url}/ws/v1?{urlencode(query, quote_via=quote, safe='')}",
+            socket=self._stream,  # type: ignore[arg-type]
+            on_error=self._remember,
+        )
+        self._reader.websocket = lambda: app.sock
+        self._stream.on_first_recv = lambda: self._check_answer(credentials, deadline)
+        app.run_forever(dispatcher=self._reader, skip_utf8_validation=True)
+
+    def _remember(self, app: object, error: Exception) -> None:
+        self._handshake_error = error
+
+    def _check_answer(self, credentials: Credentials, deadline: Deadline) -> None:
+        # websocket-client would put the whole answer into its exception, and follow a redirect with the token.
+        status, body = self._stream.read_head(deadline)
+        if status == 101:
+            return
+        if 300 <= status <= 399:
+            raise HandshakeError(self._host, f"it redirects (HTTP {status}), which is not followed")
+        error = refusal("handshake", status, body, [credentials.session_id, credentials.access_token])
+        raise error or HandshakeError(self._host, f"it answered HTTP {status}, not 101")
+
+    def _ending(self, credentials: Credentials) -> OneTradeError:
+        reader = self._reader
+        if not reader.opened:
+            return self._explain_handshake(self._handshake_error)
+        if reader.close_frame is not None:
+            code, reason = reader.close_frame
+            for secret in (credentials.session_id, credentials.access_token):
+                reason = reason.replace(secret, "…")
+            return ConnectionClosedError(code, reason)
+        if isinstance(reader.error, OneTradeError):
+            return reader.error
+        if isinstance(reader.error, WebSocketException):
+            self.close(PROTOCOL_ERROR, timeout=0.0)
+            return ConnectionLostError(f"the server broke the WebSocket protocol ({reader.error.args[0]})")
+        logger.error("reading failed for a reason of its own", exc_info=reader.error)
+        return ConnectionLostError(f"reading failed: {type(reader.error).__name__}")
+
+    def _explain_handshake(self, error: Optional[Exception]) -> OneTradeError:
+        if isinstance(error, ConnectionLostError):
+            return NetworkError("handshake", self._host, error.reason)
+        if isinstance(error, OneTradeError):
+            return error
+        # The texts of websocket-client may quote what the server sent.
+        return HandshakeError(self._host, f"its answer breaks the protocol ({type(error).__name__})")
+
+    def send(self, text: str) -> None:
+        """Write a text message whole: on any thread, blocks while the server takes nothing.
+
+        :raises ConnectionLostError: when it could not be written; the server then cannot have acted on it
+        """
+        self._stream.send(ABNF.create_frame(text, ABNF.OPCODE_TEXT).format())
+
+    def close(self, code: int, timeout: float) -> bool:
+        """Write a close frame, and nothing after it: on any thread, blocks at most ``timeout`` seconds.
+
+        :returns: whether it was written; the server's answer ends :meth:`run`
+        """
+        return self._stream.send_last(
+            ABNF.create_frame(struct.pack("!H", code), ABNF.OPCODE_CLOSE).format(), timeout
+        )

@@ -1,0 +1,1 @@
+"""Bringing events to the user: queue, observers, dispatcher, waiting."""

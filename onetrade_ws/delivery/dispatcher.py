@@ -1,0 +1,257 @@
+"""The dispatcher: decodes, updates the mirror, then calls the observers, in the order in which the frames arrived."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import Callable, Counter, Deque, Optional, Tuple
+
+from ..deadline import Deadline
+from ..errors import CallbackThreadError
+from ..protocol.codec import Codec
+from ..protocol.enums import EventMessageType
+from ..protocol.events import (
+    CallbackError,
+    ClientEventType,
+    ConnectionState,
+    Event,
+    EventType,
+    StateChange,
+)
+from .observers import Callback, ObserverRegistry
+from .queue import EventQueue, Item
+
+logger = logging.getLogger("onetrade_ws.delivery")
+
+#: Under what name events of types that this library does not know are counted, all together: a server could make
+#: up any number of names.
+UNKNOWN = "unknown"
+
+# Seconds between two looks at the deadline, while wait() delivers on the host's thread.
+_SLICE = 0.1
+
+
+class Dispatcher:
+    """Delivers events on a thread of its own, or on the thread that calls :meth:`pump`.
+
+    A callback runs without any lock held. It may subscribe, unsubscribe, send, disconnect, and in manual mode pump
+    again (a dialog that it opens may run the host's timers): a nested pump goes on with what comes next.
+
+    :param mirror: takes each event before the observers do
+    :param threaded: whether it has a thread of its own
+    """
+
+    def __init__(
+        self,
+        queue: EventQueue,
+        codec: Codec,
+        observers: ObserverRegistry,
+        *,
+        mirror: Callable[[Event], None],
+        threaded: bool,
+    ) -> None:
+        #: How many events were delivered, by type.
+        self.delivered: Counter[EventType] = Counter()
+        #: How many callbacks raised.
+        self.callback_errors = 0
+        self._queue = queue
+        self._codec = codec
+        self._observers = observers
+        self._mirror = mirror
+        #: Called when the end of a life has been delivered.
+        self.on_end: Callable[[StateChange], None] = lambda change: None
+        #: Whether it has a thread of its own.
+        self.threaded = threaded
+        # What has been taken from the queue: items not decoded yet, events not begun yet, calls of the present event
+        # not made yet. Only the thread that delivers touches them. They outlive a callback that ends a pump with
+        # KeyboardInterrupt.
+        self._items: Deque[Item] = deque()
+        self._events: Deque[Event] = deque()
+        self._calls: Deque[Tuple[Optional[EventType], Callback, Event]] = deque()
+        self._ending: Optional[StateChange] = None
+        # Guards which thread delivers, and the start and end of ours. Waited on for its end.
+        self._condition = threading.Condition(threading.Lock())
+        self._lives = 0
+        self._thread: Optional[threading.Thread] = None
+        self._deliverer: Optional[threading.Thread] = None
+        self._depth = 0
+        self._discarding = False
+
+    # -- a life ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """A life begins: open the queue, and start the thread, when there is to be one and it does not run."""
+        with self._condition:
+            self._lives += 1
+            self._discarding = False
+            self._queue.open()
+            if self.threaded and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="onetrade-ws dispatcher", daemon=True)
+                self._thread.start()
+            self._condition.notify_all()
+
+    def finish(self, deadline: Deadline) -> bool:
+        """The life is over and the queue closed: let the thread deliver what has arrived, and wait for its end.
+
+        Blocks until ``deadline`` at most, and not at all inside a callback: the thread then ends after it. Frames
+        that cannot be delivered in time are dropped, after the callback that takes so long. In manual mode
+        what has arrived stays for :meth:`pump`.
+
+        :returns: False when a callback did not return in time
+        """
+        with self._condition:
+            thread, life = self._thread, self._lives
+            if thread is None or self.is_delivering_here():
+                return True
+            # connect() on another thread may begin a new life, which keeps the thread.
+            if not deadline.wait_for(self._condition, lambda: self._thread is not thread or self._lives != life):
+                self._discarding = True
+                logger.warning("a callback has not returned in time; frames that wait behind it are dropped")
+                return False
+            if self._thread is thread:
+                return True
+        return deadline.join(thread)
+
+    def wait_until_delivered(self, deadline: Deadline) -> bool:
+        """Block until a life is over and everything has been delivered; in manual mode, deliver meanwhile.
+
+        :returns: False when the time was over before
+        """
+        if self.threaded:
+            with self._condition:
+                return deadline.wait_for(self._condition, lambda: self._thread is None)
+        while not self._queue.is_exhausted or self._has_taken:
+            if deadline.expired:
+                return False
+            self.pump(_SLICE, deadline.remaining())
+        return True
+
+    def is_delivering_here(self) -> bool:
+        """Whether this is the thread that delivers, inside a callback."""
+        return self._deliverer is threading.current_thread()
+
+    def _run(self) -> None:
+        self._enter("the dispatcher")
+        while True:
+            batch = self._queue.get(Deadline(None))
+            if batch is not None:
+                self._items.extend(batch)
+                while self._step():
+                    pass
+                continue
+            with self._condition:
+                # connect() may have been called since: then this thread goes on.
+                if self._queue.is_exhausted:
+                    self._thread = self._deliverer = None
+                    self._depth = 0
+                    self._condition.notify_all()
+                    return
+
+    # -- the host's thread ----------------------------------------------------------------------------------
+
+    def pump(self, max_seconds: float, timeout: Optional[float]) -> int:
+        """Deliver on this thread.
+
+        :param max_seconds: seconds after which no further event is begun
+        :param timeout: seconds to wait for the first event; None: until there is one, or the client has ended
+        :returns: how many events were begun
+        :raises CallbackThreadError: when another thread delivers
+        """
+        if self.threaded:
+            raise CallbackThreadError("pump()", 'it goes with dispatch="manual"; this client has a thread for it')
+        self._enter("pump()")
+        try:
+            before = sum(self.delivered.values())
+            self._take(Deadline(timeout))
+            budget = Deadline(max_seconds)
+            while self._step() or self._take(Deadline(0)):
+                if budget.expired:
+                    break
+            return sum(self.delivered.values()) - before
+        finally:
+            self._leave()
+
+    @property
+    def _has_taken(self) -> bool:
+        return bool(self._items or self._events or self._calls or self._ending)
+
+    def _take(self, deadline: Deadline) -> bool:
+        if self._has_taken:
+            return True
+        batch = self._queue.get(deadline)
+        if not batch:
+            return False
+        self._items.extend(batch)
+        return True
+
+    def _enter(self, call: str) -> None:
+        with self._condition:
+            current = threading.current_thread()
+            if self._deliverer not in (None, current):
+                raise CallbackThreadError(call, "another thread delivers events now, and callbacks belong to one")
+            self._deliverer = current
+            self._depth += 1
+
+    def _leave(self) -> None:
+        with self._condition:
+            self._depth -= 1
+            if self._depth == 0:
+                self._deliverer = None
+
+    # -- delivering: on the thread that entered -------------------------------------------------------------
+
+    def _step(self) -> bool:
+        """Make the next call, or else begin the next event.
+
+        :returns: False when there is neither
+        """
+        if self._calls:
+            wanted, callback, event = self._calls.popleft()
+            # An observer before it may have cancelled it.
+            if self._observers.contains(wanted, callback):
+                self._call(callback, event)
+            return True
+        if self._ending is not None:
+            ending, self._ending = self._ending, None
+            self.on_end(ending)
+        if not self._events and not self._decode():
+            return False
+        event = self._events.popleft()
+        known = isinstance(event.type, (EventMessageType, ClientEventType))
+        self.delivered[event.type if known else UNKNOWN] += 1
+        self._mirror(event)
+        self._calls.extend((wanted, callback, event) for wanted, callback in self._observers.matching(event.type))
+        if event.type is ClientEventType.STATE_CHANGED and event.data.new is ConnectionState.CLOSED:
+            self._ending = event.data
+        return True
+
+    def _decode(self) -> bool:
+        while self._items:
+            item = self._items.popleft()
+            if isinstance(item, Event):
+                self._events.append(item)
+                return True
+            if not self._discarding:
+                self._events.extend(self._codec.decode(item))
+                return True
+        return False
+
+    def _call(self, callback: Callback, event: Event) -> None:
+        try:
+            callback(event)
+        except Exception as error:
+            self._report(callback, event, error)
+        except BaseException as error:
+            # SystemExit and KeyboardInterrupt end the host's loop, but cannot end a program from another thread.
+            if not self.threaded:
+                raise
+            self._report(callback, event, error)
+
+    def _report(self, callback: Callback, event: Event, error: BaseException) -> None:
+        self.callback_errors += 1
+        logger.error("callback %r raised for %s", callback, event.type, exc_info=error)
+        # Not for its own: an observer of errors that raises would go on for ever.
+        if event.type is not ClientEventType.CALLBACK_ERROR:
+            data = CallbackError(event=event, callback=callback, error=error)
+            self._events.appendleft(Event(ClientEventType.CALLBACK_ERROR, data, event.received_at))

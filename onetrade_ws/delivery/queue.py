@@ -1,0 +1,120 @@
+"""The event queue between the reader thread and the dispatcher."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import Deque, Optional, Sequence, Tuple, Union
+
+from ..deadline import Deadline
+from ..protocol.events import ClientEventType, Event, SlowConsumer
+from ..protocol.frames import Frame
+
+logger = logging.getLogger("onetrade_ws.delivery")
+
+Item = Union[Frame, Event]
+
+# What a frame costs in memory besides its payload, roughly.
+_OVERHEAD = 128
+
+
+class EventQueue:
+    """First in, first out; frames in batches, and the client's own events at their place among them.
+
+    Bounded in bytes: when it is full, :meth:`put` blocks, so that the reader thread stops reading and TCP holds the
+    server back. Nothing is dropped.
+
+    :param limit: bytes
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        # Guards everything below. Waited on by the dispatcher for items, and by the reader thread for room.
+        self._condition = threading.Condition(threading.Lock())
+        self._batches: Deque[Tuple[Sequence[Item], int]] = deque()
+        self._bytes = 0
+        self._high_water = 0
+        self._limited = True
+        # There is nothing to wait for before the first life.
+        self._closed = True
+
+    @property
+    def bytes(self) -> int:
+        """What waits now, in bytes."""
+        return self._bytes
+
+    @property
+    def high_water(self) -> int:
+        """The most that ever waited, in bytes."""
+        return self._high_water
+
+    def put(self, frames: Sequence[Frame]) -> None:
+        """Add a batch. On the reader thread; blocks while the queue is full."""
+        size = sum(len(frame.payload) + _OVERHEAD for frame in frames)
+        with self._condition:
+            if self._bytes >= self._limit and self._limited:
+                self._wait_for_room()
+            self._add(frames, size)
+
+    def _wait_for_room(self) -> None:
+        # Requires holding _condition.
+        logger.warning(
+            "callbacks are too slow: %d bytes wait, reading stops until there is room again", self._bytes
+        )
+        slow = SlowConsumer(queued_bytes=self._bytes, limit=self._limit)
+        self._add([Event(ClientEventType.SLOW_CONSUMER, slow, time.time())], 0)
+        Deadline(None).wait_for(self._condition, lambda: self._bytes < self._limit or not self._limited)
+
+    def announce(self, event: Event) -> None:
+        """Add an event of the client's own. On any thread; never blocks."""
+        with self._condition:
+            self._add([event], 0)
+
+    def _add(self, items: Sequence[Item], size: int) -> None:
+        # Requires holding _condition.
+        self._batches.append((items, size))
+        self._bytes += size
+        self._high_water = max(self._high_water, self._bytes)
+        self._condition.notify_all()
+
+    def get(self, deadline: Deadline) -> Optional[Sequence[Item]]:
+        """Take the oldest batch; blocks until there is one.
+
+        :returns: an empty batch when the time was over before, None when the queue is closed and empty
+        """
+        with self._condition:
+            if not deadline.wait_for(self._condition, lambda: bool(self._batches) or self._closed):
+                return ()
+            if not self._batches:
+                return None
+            batch, size = self._batches.popleft()
+            self._bytes -= size
+            self._condition.notify_all()
+            return batch
+
+    def open(self) -> None:
+        """A life begins: the limit holds, and whoever gets waits for more."""
+        with self._condition:
+            self._limited = True
+            self._closed = False
+
+    def lift_limit(self) -> None:
+        """The life is ending: :meth:`put` blocks no more. Little will follow."""
+        with self._condition:
+            self._limited = False
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        """Nothing more will be put: whoever gets is told when the rest is taken."""
+        with self._condition:
+            self._closed = True
+            self._limited = False
+            self._condition.notify_all()
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether it is closed and empty."""
+        with self._condition:
+            return self._closed and not self._batches

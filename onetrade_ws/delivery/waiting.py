@@ -1,0 +1,249 @@
+"""Events for code without callbacks: iterating over them, and waiting for one."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from types import TracebackType
+from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple, Type
+
+from ..deadline import Deadline
+from ..errors import CallbackThreadError, NotConnectedError, SlowConsumerError, WaitTimeoutError
+from ..protocol.enums import EventMessageType
+from ..protocol.events import Event, EventType, StateChange
+from .dispatcher import Dispatcher
+from .observers import ObserverRegistry, Subscription
+
+Where = Callable[[Event], object]
+
+
+class _Buffer:
+    """Where the dispatcher puts events for one iterator. It holds no reference to the iterator, so that one that is
+    forgotten is collected and unsubscribed."""
+
+    def __init__(self, limit: int) -> None:
+        # Guards everything below. Waited on by the iterator.
+        self.condition = threading.Condition(threading.Lock())
+        self.events: Deque[Event] = deque()
+        self.end: Optional[StateChange] = None
+        self.overflowed = False
+        self._limit = limit
+
+    def add(self, event: Event) -> None:
+        """The observer. On the thread that delivers; never blocks."""
+        with self.condition:
+            if len(self.events) >= self._limit:
+                self._make_room()
+            if not self.overflowed:
+                self.events.append(event)
+            self.condition.notify_all()
+
+    def _make_room(self) -> None:
+        # Requires holding condition. Of quotes and profits the newest one counts, of everything else each one.
+        newest: Dict[object, Event] = {}
+        for number, event in enumerate(self.events):
+            key = _merge_key(event) or number
+            newest.pop(key, None)
+            newest[key] = event
+        self.events = deque(newest.values())
+        # Less than a quarter gained would mean doing this again and again.
+        self.overflowed = self.overflowed or len(self.events) * 4 > self._limit * 3
+
+    def finish(self, end: Optional[StateChange]) -> None:
+        with self.condition:
+            self.end = end
+            self.condition.notify_all()
+
+
+def _merge_key(event: Event) -> Optional[Tuple[EventType, int]]:
+    if event.type is EventMessageType.MARKET_FEED:
+        return event.type, event.data.symbol_id
+    if event.type is EventMessageType.PROFIT_UPDATE:
+        return event.type, event.data.position_id
+    return None
+
+
+class EventStream:
+    """An iterator over events as they come: what ``events()`` returns.
+
+    It receives from the moment it is made. It ends when the client does: by ``StopIteration`` after
+    ``disconnect()``, else by the error that ended the client; and by ``StopIteration`` when no event came within
+    its timeout. Events that came before are still read first. ``close()``, the end of a ``with`` block or letting go
+    of it unsubscribes.
+    """
+
+    def __init__(
+        self, streams: EventStreams, buffer: _Buffer, subscriptions: List[Subscription], timeout: Optional[float]
+    ) -> None:
+        self._streams = streams
+        self._buffer = buffer
+        self._subscriptions = subscriptions
+        self._timeout = timeout
+
+    def __iter__(self) -> EventStream:
+        return self
+
+    def __next__(self) -> Event:
+        try:
+            return self.take(Deadline(self._timeout))
+        except (WaitTimeoutError, NotConnectedError):
+            raise StopIteration from None
+
+    def take(self, deadline: Deadline) -> Event:
+        """The next event. Blocks until ``deadline``; in manual mode it delivers meanwhile.
+
+        :raises WaitTimeoutError: when none came in time
+        :raises NotConnectedError: when the client was disconnected
+        :raises OneTradeError: why the client ended, or that too many events waited unread
+        """
+        self._streams.wait(self._buffer, deadline)
+        with self._buffer.condition:
+            if self._buffer.events:
+                return self._buffer.events.popleft()
+            if self._buffer.overflowed:
+                raise SlowConsumerError(self._streams.limit)
+            if self._buffer.end is not None:
+                raise self._buffer.end.reason or NotConnectedError("waiting for events")
+        raise WaitTimeoutError("event", self._timeout or 0.0)
+
+    def close(self) -> None:
+        """Receive no more. Idempotent."""
+        for subscription in self._subscriptions:
+            subscription.cancel()
+
+    def __enter__(self) -> EventStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Expectation:
+    """One event that is to come: what ``expect()`` returns.
+
+    It receives from the moment it is made; the end of the ``with`` block waits for the event.
+    """
+
+    def __init__(self, stream: EventStream, what: str, where: Optional[Where], timeout: Optional[float]) -> None:
+        self._stream = stream
+        self._what = what
+        self._where = where
+        self._timeout = timeout
+        self._event: Optional[Event] = None
+
+    @property
+    def event(self) -> Event:
+        """The event; after the block.
+
+        :raises NotConnectedError: inside the block, where it has not been waited for
+        """
+        if self._event is None:
+            raise NotConnectedError("expect().event before the end of the with block")
+        return self._event
+
+    def wait(self) -> Event:
+        """Block until the event comes: what the end of the block does. ``where`` is called on this thread.
+
+        :raises WaitTimeoutError: when it did not come in time
+        :raises OneTradeError: when the client ended before
+        """
+        deadline = Deadline(self._timeout)
+        try:
+            while self._event is None:
+                event = self._stream.take(deadline)
+                if self._where is None or self._where(event):
+                    self._event = event
+            return self._event
+        except WaitTimeoutError:
+            raise WaitTimeoutError(self._what, self._timeout or 0.0) from None
+        finally:
+            self._stream.close()
+
+    def __enter__(self) -> Expectation:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        if kind is None:
+            self.wait()
+        else:
+            self._stream.close()
+
+
+class EventStreams:
+    """Makes iterators, and ends them with the client.
+
+    :param limit: how many events may wait in one iterator
+    """
+
+    def __init__(self, dispatcher: Dispatcher, observers: ObserverRegistry, limit: int) -> None:
+        self.limit = limit
+        self._dispatcher = dispatcher
+        self._observers = observers
+        # Guards everything below.
+        self._lock = threading.Lock()
+        self._buffers: weakref.WeakSet[_Buffer] = weakref.WeakSet()
+        # The end of one life may be delivered after the next has begun, and then ends nothing.
+        self._lives_begun = 0
+        self._lives_ended = 0
+        self._end: Optional[StateChange] = None
+        dispatcher.on_end = self.end
+
+    def begin(self) -> None:
+        """A life begins: iterators made from now on, and those that wait, last as long as it."""
+        with self._lock:
+            self._lives_begun += 1
+            self._set_end(None)
+
+    def end(self, change: StateChange) -> None:
+        """The end of a life was delivered."""
+        with self._lock:
+            self._lives_ended += 1
+            if self._lives_ended == self._lives_begun:
+                self._set_end(change)
+
+    def release(self, change: StateChange) -> None:
+        """The end of the present life will not be delivered soon: let nobody wait for it."""
+        with self._lock:
+            self._set_end(change)
+
+    def _set_end(self, change: Optional[StateChange]) -> None:
+        # Requires holding _lock.
+        self._end = change
+        for buffer in self._buffers:
+            buffer.finish(change)
+
+    def open(self, event_types: Sequence[Optional[EventType]], timeout: Optional[float]) -> EventStream:
+        """An iterator over the events of these types; None among them, or none at all, for everything."""
+        buffer = _Buffer(self.limit)
+        wanted = [None] if None in event_types or not event_types else list(event_types)
+        subscriptions = [self._observers.add(event_type, buffer.add) for event_type in wanted]
+        with self._lock:
+            self._buffers.add(buffer)
+            buffer.finish(self._end)
+        return EventStream(self, buffer, subscriptions, timeout)
+
+    def wait(self, buffer: _Buffer, deadline: Deadline) -> None:
+        """Block until there is something to say about ``buffer``, or the time is over."""
+
+        def ready() -> bool:
+            return bool(buffer.events) or buffer.overflowed or buffer.end is not None
+
+        if not self._dispatcher.threaded:
+            while not ready() and not deadline.expired:
+                if self._dispatcher.wait_until_delivered(Deadline(0)) and not ready():
+                    raise NotConnectedError("waiting for an event")
+                self._dispatcher.pump(0.0, timeout=deadline.remaining())
+            return
+        if self._dispatcher.is_delivering_here():
+            raise CallbackThreadError("waiting for an event", "a callback would wait for itself; subscribe instead")
+        with buffer.condition:
+            deadline.wait_for(buffer.condition, ready)

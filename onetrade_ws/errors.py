@@ -1,0 +1,382 @@
+"""The exceptions, as a tree::
+
+    OneTradeError
+     +-- ConfigurationError (ValueError)          a setting is wrong
+     +-- EncodeError (ValueError)                 what should be sent is not JSON
+     +-- DecodeError (ValueError)                 what arrived is not what the protocol says
+     +-- QueueFullError                           too much waits to be sent
+     +-- SlowConsumerError                        an events() iterator was not read fast enough
+     +-- WaitTimeoutError (TimeoutError)          the event waited for did not come in time
+     +-- CallbackThreadError (RuntimeError)       a call that can only work on another thread
+     +-- ConnectError                             no connection could be made
+     |    +-- ConnectTimeoutError (TimeoutError)  not within the time given
+     |    +-- NetworkError                        DNS, TCP, TLS or HTTP failed on the way
+     |    +-- CertificateError                    the server's certificate was not accepted
+     |    +-- ServerError                         the server answered with something else than success
+     |    |    +-- AuthenticationError            401 or 403: credentials refused
+     |    |    +-- SessionInUseError              "session is already used": two tabs
+     |    +-- HandshakeError                      no WebSocket on the other side
+     +-- ConnectionEndedError                     a connection is over, or was never made
+          +-- NotConnectedError                   a call that needs a connection
+          +-- ConnectionLostError                 the network or the server cut it
+          |    +-- ConnectionStalledError         the peer stopped answering
+          |    +-- ConnectionClosedError          the server sent a close frame
+          +-- SessionLoggedOutError               the session was logged out elsewhere
+          +-- ReconnectFailedError                the reconnect policy's limit is reached
+
+Every exception stores its facts as attributes and makes its text from them. None of them ever holds an access
+token, a session id or an API key in a place that a text, a log or a traceback would show.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Tuple
+
+__all__ = [
+    "AuthenticationError",
+    "CallbackThreadError",
+    "CertificateError",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "ConnectionClosedError",
+    "ConnectionEndedError",
+    "ConnectionLostError",
+    "ConnectionStalledError",
+    "DecodeError",
+    "EncodeError",
+    "HandshakeError",
+    "NetworkError",
+    "NotConnectedError",
+    "OneTradeError",
+    "QueueFullError",
+    "ReconnectFailedError",
+    "ServerError",
+    "SessionInUseError",
+    "SessionLoggedOutError",
+    "SlowConsumerError",
+    "WaitTimeoutError",
+]
+
+
+class OneTradeError(Exception):
+    """Everything that this library raises on its own account.
+
+    The positional arguments are the facts, in the order of the attributes, so that every error can be pickled,
+    copied and raised again.
+    """
+
+
+class ConfigurationError(OneTradeError, ValueError):
+    """A setting is wrong.
+
+    :ivar setting: its name
+    :ivar value: what was given (for a secret: only its type)
+    :ivar allowed: what is allowed, in words
+    """
+
+    def __init__(self, setting: str, value: object, allowed: str) -> None:
+        super().__init__(setting, value, allowed)
+        self.setting = setting
+        self.value = value
+        self.allowed = allowed
+
+    def __str__(self) -> str:
+        return f"{self.setting}={self.value!r} is not allowed: {self.allowed}"
+
+
+class EncodeError(OneTradeError, ValueError):
+    """What should be sent cannot be written as JSON; nothing was queued or sent.
+
+    :ivar event_type: the type of the message
+    :ivar reason: what is wrong with it
+    """
+
+    def __init__(self, event_type: str, reason: str) -> None:
+        super().__init__(event_type, reason)
+        self.event_type = event_type
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot send {self.event_type!r}: {self.reason}"
+
+
+class DecodeError(OneTradeError, ValueError):
+    """A frame is not what the protocol says.
+
+    :ivar path: where, from the root ``$`` of the message: ``$.data.symbol.digits``; for a binary frame the
+        name of the column: ``$.bid``
+    :ivar reason: what is wrong there
+    :ivar raw: the bytes as they came. They are not part of the text: they may hold what should not be logged.
+    :ivar event_type: the message's ``type``, as far as it could be read
+    """
+
+    def __init__(self, path: str, reason: str, raw: bytes = b"", event_type: Optional[str] = None) -> None:
+        super().__init__(path, reason, raw, event_type)
+        self.path = path
+        self.reason = reason
+        self.raw = raw
+        self.event_type = event_type
+
+    def __str__(self) -> str:
+        what = f" in {self.event_type!r}" if self.event_type else ""
+        return f"{self.reason} at {self.path}{what} ({len(self.raw)} bytes)"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+class QueueFullError(OneTradeError):
+    """Too many messages wait to be sent; this one was not queued. Try again once the client is open.
+
+    :ivar limit: how many may wait
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.limit} messages already wait to be sent: this one was not queued"
+
+
+class SlowConsumerError(OneTradeError):
+    """An ``events()`` iterator was not read for so long that its buffer is full; it ended, and events that came
+    since then are not in it. Read faster, ask for fewer event types, or use callbacks.
+
+    :ivar limit: how many events it may hold
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.limit} events waited unread: this iterator has ended, read faster or use callbacks"
+
+
+class WaitTimeoutError(OneTradeError, TimeoutError):
+    """The event that was waited for did not come in time.
+
+    :ivar what: the event type, in words
+    :ivar timeout: seconds
+    """
+
+    def __init__(self, what: str, timeout: float) -> None:
+        super().__init__(what, timeout)
+        self.what = what
+        self.timeout = timeout
+
+    def __str__(self) -> str:
+        return f"no {self.what} within {self.timeout:g} s"
+
+
+class CallbackThreadError(OneTradeError, RuntimeError):
+    """A call that waits for events was made on the thread that delivers them, so that it would wait for itself;
+    or ``pump()`` was called where it does not belong.
+
+    :ivar call: the call
+    :ivar advice: what to do instead
+    """
+
+    def __init__(self, call: str, advice: str) -> None:
+        super().__init__(call, advice)
+        self.call = call
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.call} cannot be called here: {self.advice}"
+
+
+class ConnectError(OneTradeError):
+    """No connection could be made."""
+
+
+class ConnectTimeoutError(ConnectError, TimeoutError):
+    """No connection within the time given.
+
+    :ivar timeout: seconds
+    :ivar attempts: how many attempts were begun
+    :ivar last_error: why the last finished attempt failed, or None when the first one never finished
+    """
+
+    def __init__(self, timeout: float, attempts: int, last_error: Optional[OneTradeError] = None) -> None:
+        super().__init__(timeout, attempts, last_error)
+        self.timeout = timeout
+        self.attempts = attempts
+        self.last_error = last_error
+
+    def __str__(self) -> str:
+        attempts = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+        trouble = f"; the last trouble: {self.last_error}" if self.last_error else ""
+        return f"not connected within {self.timeout:g} s ({attempts}){trouble}"
+
+
+class NetworkError(ConnectError):
+    """DNS, TCP, TLS or HTTP failed on the way to the server.
+
+    :ivar step: ``"login"``, ``"session validation"``, ``"TCP"``, ``"TLS"`` or ``"handshake"``
+    :ivar host: the server, as ``host:port``
+    :ivar reason: the system's words
+    """
+
+    def __init__(self, step: str, host: str, reason: str) -> None:
+        super().__init__(step, host, reason)
+        self.step = step
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.step} with {self.host} failed: {self.reason}"
+
+
+class CertificateError(ConnectError):
+    """The server's certificate was not accepted. Never retried. For a private authority pass ``ssl_context=``.
+
+    :ivar host: the server, as ``host:port``
+    :ivar reason: OpenSSL's words
+    """
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the certificate of {self.host} was not accepted: {self.reason}"
+
+
+class ServerError(ConnectError):
+    """The server answered a step of the connection with something else than success.
+
+    :ivar step: ``"login"``, ``"session validation"`` or ``"handshake"``
+    :ivar status: the HTTP status
+    :ivar message: what the server said, shortened, secrets removed
+    """
+
+    def __init__(self, step: str, status: int, message: str) -> None:
+        super().__init__(step, status, message)
+        self.step = step
+        self.status = status
+        self.message = message
+
+    def __str__(self) -> str:
+        message = f": {self.message}" if self.message else ""
+        return f"{self.step} was answered with HTTP {self.status}{message}"
+
+
+class AuthenticationError(ServerError):
+    """401 or 403: the server does not accept the credentials. Never retried."""
+
+
+class SessionInUseError(ServerError):
+    """The server says "session is already used": another program or browser tab holds the session.
+
+    Close the other one, or log in for a session of your own (``api_key=``).
+    """
+
+    def __str__(self) -> str:
+        return "the session is already used by another program or browser tab: close it there, or log in anew"
+
+
+class HandshakeError(ConnectError):
+    """The other side does not speak WebSocket here, or speaks it wrongly.
+
+    :ivar host: the server, as ``host:port``
+    :ivar reason: what is wrong
+    """
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"no WebSocket at {self.host}: {self.reason}"
+
+
+class ConnectionEndedError(OneTradeError):
+    """A connection is over, or was never made."""
+
+
+class NotConnectedError(ConnectionEndedError):
+    """A call that needs a connection was made without one, or ``disconnect()`` ended the wait.
+
+    :ivar call: the call
+    """
+
+    def __init__(self, call: str) -> None:
+        super().__init__(call)
+        self.call = call
+
+    def __str__(self) -> str:
+        return f"{self.call}: the client is not connected"
+
+
+class ConnectionLostError(ConnectionEndedError):
+    """The network or the server cut the connection.
+
+    :ivar reason: the system's words
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the connection was lost: {self.reason}"
+
+
+class ConnectionStalledError(ConnectionLostError):
+    """The peer gave no sign of life, or took nothing, for too long.
+
+    :ivar silence: seconds
+    """
+
+    def __init__(self, reason: str, silence: float) -> None:
+        super().__init__(reason)
+        self.args: Tuple[Any, ...] = (reason, silence)
+        self.silence = silence
+
+    def __str__(self) -> str:
+        return f"the connection stalled: {self.reason} for {self.silence:g} s"
+
+
+class ConnectionClosedError(ConnectionLostError):
+    """The server sent a close frame.
+
+    :ivar code: the RFC 6455 status code, or None when the frame held none
+    :ivar reason: the server's words, may be empty
+    """
+
+    def __init__(self, code: Optional[int], reason: str) -> None:
+        super().__init__(reason)
+        self.args: Tuple[Any, ...] = (code, reason)
+        self.code = code
+
+    def __str__(self) -> str:
+        reason = f": {self.reason}" if self.reason else ""
+        return f"the server closed the connection (code {self.code}){reason}"
+
+
+class SessionLoggedOutError(ConnectionEndedError):
+    """The session was logged out from another place. The client has ended; log in anew."""
+
+    def __str__(self) -> str:
+        return "the session was logged out from another place: log in anew"
+
+
+class ReconnectFailedError(ConnectionEndedError):
+    """The reconnect policy's limit is reached: the client has ended.
+
+    :ivar attempts: how many times in a row it was tried
+    :ivar last_error: why the last attempt failed
+    """
+
+    def __init__(self, attempts: int, last_error: OneTradeError) -> None:
+        super().__init__(attempts, last_error)
+        self.attempts = attempts
+        self.last_error = last_error
+
+    def __str__(self) -> str:
+        return f"gave up after {self.attempts} attempts to reconnect; the last trouble: {self.last_error}"

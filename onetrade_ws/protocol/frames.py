@@ -1,0 +1,35 @@
+"""A data message as it came from the wire, not decoded yet."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Opcode(IntEnum):
+    """The opcodes of RFC 6455."""
+
+    CONTINUATION = 0x0
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+class Frame(NamedTuple):
+    """A whole data message: fragments are put together before.
+
+    :ivar opcode: ``TEXT`` or ``BINARY``
+    :ivar payload: its bytes
+    :ivar received_at: when it was read from the socket, in seconds since the epoch
+    """
+
+    opcode: int
+    payload: bytes
+    received_at: float
+
+
+#: The heartbeat is raw text, not JSON (specification): the client's beat and the server's answer.
+HEARTBEAT = "9"
+HEARTBEAT_REPLY = b"10"

@@ -1,0 +1,40 @@
+"""What ``stats()`` returns."""
+
+from __future__ import annotations
+
+from typing import Mapping, Optional
+
+import attrs
+
+from .protocol.events import EventType
+
+
+@attrs.frozen(kw_only=True)
+class Stats:
+    """A snapshot of a client's counters and gauges, since it was made.
+
+    :ivar connections: how many times the connection was opened, the first time included
+    :ivar frames_received: data frames that came, heartbeat answers left out
+    :ivar bytes_received: bytes of the connections that have ended
+    :ivar messages_written: messages that went out, heartbeats left out
+    :ivar messages_waiting: messages in the outgoing queue
+    :ivar events: how many events were delivered, by type; those of types that this library does not know together
+        under ``"unknown"``
+    :ivar decode_errors: frames that could not be decoded
+    :ivar callback_errors: callbacks that raised
+    :ivar queued_bytes: what waits in the event queue
+    :ivar queued_bytes_high_water: the most that ever waited in it
+    :ivar heartbeat_round_trip: seconds from the last answered heartbeat to its answer; None before the first
+    """
+
+    connections: int
+    frames_received: int
+    bytes_received: int
+    messages_written: int
+    messages_waiting: int
+    events: Mapping[EventType, int]
+    decode_errors: int
+    callback_errors: int
+    queued_bytes: int
+    queued_bytes_high_water: int
+    heartbeat_round_trip: Optional[float]
