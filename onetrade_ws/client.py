@@ -130,7 +130,9 @@ class OneTradeClient:
                 settings.setdefault(name, value)
         url = settings.pop("url", None) or environ.get("ONETRADE_WS_URL")
         if not url:
-            raise ConfigurationError("ONETRADE_WS_URL", None, "an environment variable with the wss:// address")
+            raise ConfigurationError(
+                "ONETRADE_WS_URL", None, "an environment variable with the wss:// address"
+            )
         return cls(url, **settings)
 
     # -- the connection -------------------------------------------------------------------------------------

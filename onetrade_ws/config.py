@@ -182,7 +182,9 @@ class Settings:
             or not set(value) >= _REQUIRED_COLUMNS
         ):
             raise ConfigurationError(
-                "price_columns", value, "different names, among them symbol_id, bid and ask, in the frame's order"
+                "price_columns",
+                value,
+                "different names, among them symbol_id, bid and ask, in the frame's order",
             )
 
     @ssl_context.validator
@@ -193,7 +195,11 @@ class Settings:
     def __attrs_post_init__(self) -> None:
         for name, address in (("url", self.url), ("http_url", self.http_url)):
             parts = urlsplit(address)
-            if parts.scheme in ("ws", "http") and not self.allow_plaintext and not _is_loopback(parts.hostname):
+            if (
+                parts.scheme in ("ws", "http")
+                and not self.allow_plaintext
+                and not _is_loopback(parts.hostname)
+            ):
                 raise ConfigurationError(
                     name,
                     address,
@@ -201,7 +207,9 @@ class Settings:
                 )
         if self.api_key is not None:
             if self.session_id is not None or self.access_token is not None:
-                raise ConfigurationError("api_key", type(self.api_key), "either it, or session_id and access_token")
+                raise ConfigurationError(
+                    "api_key", type(self.api_key), "either it, or session_id and access_token"
+                )
         elif self.session_id is None or self.access_token is None:
             missing = "session_id" if self.session_id is None else "access_token"
             raise ConfigurationError(missing, None, "session_id and access_token together, or api_key")
@@ -226,7 +234,10 @@ def make_settings(
         http_parts = _url("http_url", http_url, ("https", "http"))
     columns = price_columns if isinstance(price_columns, str) else tuple(price_columns)
     return Settings(
-        url=_normalized(parts), http_url=_normalized(http_parts), price_columns=columns, **settings  # type: ignore[arg-type]
+        url=_normalized(parts),
+        http_url=_normalized(http_parts),
+        price_columns=columns,
+        **settings,  # type: ignore[arg-type]
     )
 
 

@@ -104,7 +104,9 @@ class Account:
     def open_positions(self) -> Dict[int, Position]:
         """Positions by id that are not closed."""
         return {
-            identity: position for identity, position in self.positions.items() if not _position_is_over(position)
+            identity: position
+            for identity, position in self.positions.items()
+            if not _position_is_over(position)
         }
 
     @property
@@ -188,9 +190,7 @@ class Account:
         position = self._positions.get(update.position_id)
         # A position that was never seen cannot be made up from its profit, and a closed one has no floating profit.
         if position is not None and not _position_is_over(position):
-            self._put_position(
-                attrs.evolve(position, profit=update.profit, total_profit=update.total_profit)
-            )
+            self._put_position(attrs.evolve(position, profit=update.profit, total_profit=update.total_profit))
 
     def _put_deal(self, deal: Deal) -> None:
         self._deals.put(deal.id, deal)

@@ -105,7 +105,9 @@ class Dispatcher:
             if thread is None or self.is_delivering_here():
                 return True
             # connect() on another thread may begin a new life, which keeps the thread.
-            if not deadline.wait_for(self._condition, lambda: self._thread is not thread or self._lives != life):
+            if not deadline.wait_for(
+                self._condition, lambda: self._thread is not thread or self._lives != life
+            ):
                 self._discarding = True
                 logger.warning("a callback has not returned in time; frames that wait behind it are dropped")
                 return False
@@ -159,7 +161,9 @@ class Dispatcher:
         :raises CallbackThreadError: when another thread delivers
         """
         if self.threaded:
-            raise CallbackThreadError("pump()", 'it goes with dispatch="manual"; this client has a thread for it')
+            raise CallbackThreadError(
+                "pump()", 'it goes with dispatch="manual"; this client has a thread for it'
+            )
         self._enter("pump()")
         try:
             before = sum(self.delivered.values())
@@ -189,7 +193,9 @@ class Dispatcher:
         with self._condition:
             current = threading.current_thread()
             if self._deliverer not in (None, current):
-                raise CallbackThreadError(call, "another thread delivers events now, and callbacks belong to one")
+                raise CallbackThreadError(
+                    call, "another thread delivers events now, and callbacks belong to one"
+                )
             self._deliverer = current
             self._depth += 1
 
@@ -221,7 +227,9 @@ class Dispatcher:
         known = isinstance(event.type, (EventMessageType, ClientEventType))
         self.delivered[event.type if known else UNKNOWN] += 1
         self._mirror(event)
-        self._calls.extend((wanted, callback, event) for wanted, callback in self._observers.matching(event.type))
+        self._calls.extend(
+            (wanted, callback, event) for wanted, callback in self._observers.matching(event.type)
+        )
         if event.type is ClientEventType.STATE_CHANGED and event.data.new is ConnectionState.CLOSED:
             self._ending = event.data
         return True

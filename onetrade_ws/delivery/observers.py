@@ -14,7 +14,9 @@ Callback = Callable[[Event], object]
 class Subscription:
     """What ``subscribe()`` returns: ``cancel()`` ends it. As a context manager it ends with the block."""
 
-    def __init__(self, registry: ObserverRegistry, event_type: Optional[EventType], callback: Callback) -> None:
+    def __init__(
+        self, registry: ObserverRegistry, event_type: Optional[EventType], callback: Callback
+    ) -> None:
         self.event_type = event_type
         self.callback = callback
         self._registry = registry

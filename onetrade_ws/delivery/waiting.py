@@ -74,7 +74,11 @@ class EventStream:
     """
 
     def __init__(
-        self, streams: EventStreams, buffer: _Buffer, subscriptions: List[Subscription], timeout: Optional[float]
+        self,
+        streams: EventStreams,
+        buffer: _Buffer,
+        subscriptions: List[Subscription],
+        timeout: Optional[float],
     ) -> None:
         self._streams = streams
         self._buffer = buffer
@@ -128,7 +132,9 @@ class Expectation:
     It receives from the moment it is made; the end of the ``with`` block waits for the event.
     """
 
-    def __init__(self, stream: EventStream, what: str, where: Optional[Where], timeout: Optional[float]) -> None:
+    def __init__(
+        self, stream: EventStream, what: str, where: Optional[Where], timeout: Optional[float]
+    ) -> None:
         self._stream = stream
         self._what = what
         self._where = where
@@ -244,6 +250,8 @@ class EventStreams:
                 self._dispatcher.pump(0.0, timeout=deadline.remaining())
             return
         if self._dispatcher.is_delivering_here():
-            raise CallbackThreadError("waiting for an event", "a callback would wait for itself; subscribe instead")
+            raise CallbackThreadError(
+                "waiting for an event", "a callback would wait for itself; subscribe instead"
+            )
         with buffer.condition:
             deadline.wait_for(buffer.condition, ready)

@@ -11,7 +11,17 @@ from ..errors import DecodeError
 from .enums import EventMessageType
 from .events import ClientEventType, Event, EventType
 from .frames import Frame, Opcode
-from .models import Deal, Journal, Notification, NotificationText, Order, Position, Quote, Report, SessionLogout
+from .models import (
+    Deal,
+    Journal,
+    Notification,
+    NotificationText,
+    Order,
+    Position,
+    Quote,
+    Report,
+    SessionLogout,
+)
 from .records import RecordError, parse_record, split_records
 from .structure import StructureError, describe, structure
 
@@ -87,7 +97,9 @@ class Codec:
                 events.append(self._failed(DecodeError(path, error.reason, record), frame.received_at))
             else:
                 event_type = (
-                    EventMessageType.MARKET_FEED if isinstance(data, Quote) else EventMessageType.PROFIT_UPDATE
+                    EventMessageType.MARKET_FEED
+                    if isinstance(data, Quote)
+                    else EventMessageType.PROFIT_UPDATE
                 )
                 events.append(Event(event_type, data, frame.received_at, record))
         if not events:

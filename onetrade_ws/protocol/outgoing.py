@@ -26,7 +26,9 @@ def encode(event_type: str, data: Any = None) -> str:
     name = type_name(event_type)
     try:
         _check_keys(data)
-        text = json.dumps({"type": name, "data": data}, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(
+            {"type": name, "data": data}, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+        )
         text.encode("utf-8")
     except RecursionError:
         raise EncodeError(name, "nested too deeply, or inside itself") from None

@@ -144,17 +144,14 @@ def _keeping_unknown_fields(model: Type[T], structure: Callable[[Any, Any], T]) 
 
 def _make_converter() -> Converter:
     converter = Converter(detailed_validation=True)
-    for kind, hook in (
-        (int, _integer),
-        (float, _float),
-        (str, _string),
-        (Any, _as_it_came),
-        (Mapping[str, Any], _as_it_came),
-        (Union[int, str], _integer_or_string),
-    ):
-        # By predicate: a hook registered for int itself would be taken for the enumerations, too.
-        converter.register_structure_hook_func(partial(operator.eq, kind), hook)
-    converter.register_structure_hook_func(_is_open_enum, _open_enum)
+    for kind, hook in ((int, _integer), (float, _float), (str, _string)):
+        converter.register_structure_hook(kind, hook)
+    # One by one: each is an int to cattrs, and would get the hook for int.
+    for enumeration in OpenIntEnum.__subclasses__():
+        converter.register_structure_hook(enumeration, _open_enum)
+    for other in (Any, Mapping[str, Any]):
+        converter.register_structure_hook_func(partial(operator.eq, other), _as_it_came)
+    converter.register_structure_hook_func(partial(operator.eq, Union[int, str]), _integer_or_string)
     converter.register_structure_hook_factory(_is_optional, _optional(converter))
     # After the general hook for Optional: the one registered last is asked first. All our times are optional.
     converter.register_structure_hook_func(partial(operator.eq, Optional[datetime]), _time)
@@ -163,10 +160,6 @@ def _make_converter() -> Converter:
         structure = make_dict_structure_fn(model, converter)
         converter.register_structure_hook(model, _keeping_unknown_fields(model, structure))
     return converter
-
-
-def _is_open_enum(candidate: Any) -> bool:
-    return isinstance(candidate, type) and issubclass(candidate, OpenIntEnum)
 
 
 _converter = _make_converter()

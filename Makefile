@@ -1,0 +1,52 @@
+# Needs Python 3.8 or newer and make, nothing else: each target sets up the virtual environment it runs in.
+#
+#   make test PYTHON=python3.12            another interpreter
+#   make test ARGS="tests/test_codec.py"   arguments for pytest; the coverage gate is for whole runs
+#   make demo ARGS="--duration 10"         arguments for the demo
+
+PYTHON ?= python3
+ARGS ?=
+
+venv_python = .venv/bin/python
+# Bounded: a worker for each core of a large machine would cost more to start than it saves.
+pytest_options = -n auto --maxprocesses 4
+
+.PHONY: help demo test lint types coverage test-all clean python venv-demo venv-dev
+
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: venv-demo ## watch quotes, orders and positions arrive from an embedded simulator
+	@$(venv_python) -m onetrade_ws demo $(ARGS)
+
+test: lint types ## lint, types, then every test in random order; branch coverage must reach 95 %
+	$(venv_python) -m pytest $(pytest_options) --cov --cov-report=term $(if $(strip $(ARGS)),--cov-fail-under=0) $(ARGS)
+
+lint: venv-dev ## check the style and the format
+	$(venv_python) -m ruff check .
+	$(venv_python) -m ruff format --check .
+
+types: venv-dev ## check the types, strictly
+	$(venv_python) -m mypy
+
+coverage: venv-dev ## the tests, with what they miss: on the terminal and in .htmlcov/index.html
+	$(venv_python) -m pytest $(pytest_options) --cov --cov-report=term-missing --cov-report=html --cov-fail-under=0 $(ARGS)
+
+test-all: python ## the tests on each supported Python found, the oldest with the oldest dependencies
+	@$(PYTHON) .ci/matrix.py $(pytest_options) $(ARGS)
+
+clean: ## remove everything the targets made
+	rm -rf .venv .venv-all .mypy_cache .ruff_cache .pytest_cache .hypothesis .htmlcov build dist *.egg-info
+	rm -f .coverage .coverage.*
+	find .ci onetrade_ws tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv-demo: python
+	@$(PYTHON) .ci/environment.py .venv cli
+
+venv-dev: python
+	@$(PYTHON) .ci/environment.py .venv cli test lint
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 8))' || { \
+	    echo 'Python 3.8 or newer is needed, and "$(PYTHON)" is not it. Choose one: make PYTHON=/path/to/python3' >&2; \
+	    exit 1; }
