@@ -6,7 +6,7 @@ import ipaddress
 import math
 import random
 import ssl
-from typing import Any, Callable, Optional, Sequence, Tuple
+from typing import Any, Callable, Optional, Tuple
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import attrs
@@ -140,6 +140,11 @@ def _is_loopback(host: Optional[str]) -> bool:
         return False
 
 
+def _as_tuple(value: Any) -> Any:
+    # Anything else is for the validator to refuse.
+    return tuple(value) if isinstance(value, list) else value
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """Everything that can be set on a client. :class:`.OneTradeClient` documents each one."""
@@ -159,7 +164,7 @@ class Settings:
     outgoing_limit: int = attrs.field(default=10_000, validator=_whole_number(1))
     events_limit: int = attrs.field(default=100_000, validator=_whole_number(1))
     history_limit: int = attrs.field(default=10_000, validator=_whole_number(1))
-    price_columns: Tuple[str, ...] = attrs.field(default=PRICE_COLUMNS)
+    price_columns: Tuple[str, ...] = attrs.field(default=PRICE_COLUMNS, converter=_as_tuple)
     ssl_context: Optional[ssl.SSLContext] = attrs.field(default=None)
     allow_plaintext: bool = attrs.field(default=False, validator=_flag)
 
@@ -220,9 +225,7 @@ class Settings:
         return host_and_port(self.url)
 
 
-def make_settings(
-    url: str, *, http_url: Optional[str] = None, price_columns: Sequence[str] = PRICE_COLUMNS, **settings: Any
-) -> Settings:
+def make_settings(url: str, *, http_url: Optional[str] = None, **settings: Any) -> Settings:
     """Settings from what a user gives: addresses checked and completed.
 
     :raises ConfigurationError: for the first setting that is wrong
@@ -232,13 +235,7 @@ def make_settings(
         http_parts = parts._replace(scheme="https" if parts.scheme == "wss" else "http")
     else:
         http_parts = _url("http_url", http_url, ("https", "http"))
-    columns = price_columns if isinstance(price_columns, str) else tuple(price_columns)
-    return Settings(
-        url=_normalized(parts),
-        http_url=_normalized(http_parts),
-        price_columns=columns,
-        **settings,  # type: ignore[arg-type]
-    )
+    return Settings(url=_normalized(parts), http_url=_normalized(http_parts), **settings)
 
 
 def _normalized(parts: SplitResult) -> str:

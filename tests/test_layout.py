@@ -17,7 +17,7 @@ PACKAGE = ROOT / "onetrade_ws"
 
 # "onetrade_ws" itself, which is what ``from onetrade_ws import OneTradeClient`` imports.
 PUBLIC = "onetrade_ws"
-CORE = frozenset({"connection", "delivery", "account", "protocol", "errors", "config", "deadline"})
+CORE = frozenset({"connection", "delivery", "account", "protocol", "errors", "config", "deadline", "stats"})
 TOOLS = frozenset({"integrations", "recording", "simulator"})
 
 # Each package or module, and which others of ours it may import. Whatever is not a key does not belong.
@@ -29,6 +29,7 @@ MAY_IMPORT: Dict[str, FrozenSet[str]] = {
     "connection": frozenset({"protocol", "errors", "config", "deadline"}),
     "delivery": frozenset({"protocol", "errors", "deadline"}),
     "account": frozenset({"protocol", "errors", "deadline"}),
+    "stats": frozenset({"protocol"}),
     "client": CORE,
     PUBLIC: CORE | {"client"},
     "integrations": frozenset({"client", PUBLIC, "deadline"}),

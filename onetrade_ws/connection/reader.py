@@ -54,7 +54,7 @@ class FrameReader:
             self._on_open()
             while self.close_frame is None:
                 self._read_message(websocket)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the transport says what each one means
             self.error = error
         finally:
             self._hand_on()

@@ -242,17 +242,27 @@ class Stream:
 
     # -- sending: on any thread -----------------------------------------------------------------------------
 
-    def send(self, data: bytes) -> int:
+    def write(self, data: bytes) -> None:
         """Write ``data`` whole; blocks while the peer takes nothing, at most ``write_timeout`` seconds.
 
         When it fails, a part may have been written, but the connection is torn down, so that the frame is never
         completed and the peer cannot act on it.
 
-        :returns: ``len(data)``, as websocket-client expects
         :raises ConnectionLostError: when it could not be written whole
         """
         with self._write_lock:
-            # Nothing may follow a close frame (RFC 6455, 5.5.1); websocket-client answers the peer's answer.
+            if self._finished:
+                raise ConnectionLostError("it is being closed")
+            self._write(data, Deadline(self._write_timeout))
+
+    def send(self, data: bytes) -> int:
+        """What websocket-client writes: handshake, pongs, and the answer to a close frame.
+
+        :returns: ``len(data)``, as it expects
+        :raises ConnectionLostError: when it could not be written whole
+        """
+        with self._write_lock:
+            # Nothing may follow our close frame (RFC 6455, 5.5.1), and it would answer the peer's answer.
             if not self._finished:
                 self._write(data, Deadline(self._write_timeout))
         return len(data)
@@ -328,8 +338,10 @@ class Stream:
                 with contextlib.suppress(OSError):
                     self._wake_sender.send(b"\0")
                 if self._sock is not None:
+                    # Not SSLSocket.shutdown: it takes the encryption off first, and another thread could
+                    # still send or receive.
                     with contextlib.suppress(OSError):
-                        self._sock.shutdown(socket.SHUT_RDWR)
+                        socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
             return self._error
 
     def close(self) -> None:
@@ -376,7 +388,6 @@ class Stream:
 
     def gettimeout(self) -> None:
         """None: it looks like a blocking socket."""
-        return None
 
     def fileno(self) -> int:
         """The descriptor of the connection."""

@@ -39,7 +39,7 @@ _POINTLESS = 0.05
 _FINAL = (AuthenticationError, CertificateError, SessionInUseError, SessionLoggedOutError)
 
 
-class _Stopped(Exception):  # noqa: N818 - it is not an error
+class _Stopped(Exception):
     """disconnect() was called."""
 
 

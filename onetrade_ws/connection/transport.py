@@ -134,7 +134,7 @@ class Transport:
 
         :raises ConnectionLostError: when it could not be written; the server then cannot have acted on it
         """
-        self._stream.send(ABNF.create_frame(text, ABNF.OPCODE_TEXT).format())
+        self._stream.write(ABNF.create_frame(text, ABNF.OPCODE_TEXT).format())
 
     def close(self, code: int, timeout: float) -> bool:
         """Write a close frame, and nothing after it: on any thread, blocks at most ``timeout`` seconds.

@@ -139,8 +139,7 @@ class Dispatcher:
             batch = self._queue.get(Deadline(None))
             if batch is not None:
                 self._items.extend(batch)
-                while self._step():
-                    pass
+                self._deliver()
                 continue
             with self._condition:
                 # connect() may have been called since: then this thread goes on.
@@ -149,6 +148,18 @@ class Dispatcher:
                     self._depth = 0
                     self._condition.notify_all()
                     return
+
+    def _deliver(self) -> None:
+        while True:
+            try:
+                while self._step():
+                    pass
+            except Exception:
+                # Not a callback: a bug of ours, or a callback whose __eq__ raises. Without this thread the client
+                # would be deaf.
+                logger.exception("delivering an event failed")
+            else:
+                return
 
     # -- the host's thread ----------------------------------------------------------------------------------
 
@@ -248,7 +259,7 @@ class Dispatcher:
     def _call(self, callback: Callback, event: Event) -> None:
         try:
             callback(event)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - reported, with its traceback
             self._report(callback, event, error)
         except BaseException as error:
             # SystemExit and KeyboardInterrupt end the host's loop, but cannot end a program from another thread.

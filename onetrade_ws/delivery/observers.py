@@ -49,8 +49,9 @@ class ObserverRegistry:
     """
 
     def __init__(self) -> None:
-        # Guards the mapping; its tuples are replaced, never changed, so that a reader needs no lock.
-        self._lock = threading.Lock()
+        # Guards the mapping; its tuples are replaced, never changed, so that a reader needs no lock. Reentrant,
+        # because the garbage collector may let go of a forgotten iterator anywhere, in here too.
+        self._lock = threading.RLock()
         self._callbacks: Dict[Optional[EventType], Tuple[Callback, ...]] = {}
 
     def add(self, event_type: Optional[EventType], callback: Callback) -> Subscription:
