@@ -1,0 +1,146 @@
+"""README.rst is the front door: every code block in it runs, and what it lists is what there is."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Dict, Iterator, List, Tuple
+
+import attrs
+import docutils.core
+import pytest
+
+import onetrade_ws
+from onetrade_ws import ClientEventType, EventMessageType, OneTradeClient, ReconnectPolicy
+from onetrade_ws.config import Settings
+from onetrade_ws.simulator import Simulator
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.rst").read_text(encoding="utf-8")
+
+
+def code_blocks(language: str) -> List[str]:
+    """The contents of the blocks in ``language``, with their indentation taken off."""
+    pattern = rf"^\.\. code-block:: {language}\n\n((?:(?: {{4}}.*)?\n)+)"
+    return [re.sub(r"(?m)^ {4}", "", block) for block in re.findall(pattern, README, re.MULTILINE)]
+
+
+PYTHON_BLOCKS = code_blocks("python")
+
+
+@pytest.fixture
+def environment() -> Iterator[Dict[str, str]]:
+    """Credentials of a simulator with a lively market, for a program that knows them from the environment only."""
+    with Simulator(quotes_per_second=200, trading_interval=0.05) as server:
+        yield {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8",
+            "ONETRADE_WS_URL": server.ws_url,
+            "ONETRADE_SESSION_ID": server.session_id,
+            "ONETRADE_ACCESS_TOKEN": server.access_token,
+        }
+
+
+def test_it_renders_without_a_complaint() -> None:
+    docutils.core.publish_doctree(README, settings_overrides={"halt_level": 2, "report_level": 5})
+
+
+def test_every_block_is_one_of_the_languages_that_are_tested() -> None:
+    assert README.count(".. code-block::") == len(PYTHON_BLOCKS) + len(code_blocks("sh"))
+    assert len(PYTHON_BLOCKS) >= 6
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
+def test_python_block(number: int, environment: Dict[str, str]) -> None:
+    """Each prints something and ends well; one that waits for Ctrl-C gets it after a few lines."""
+    block = PYTHON_BLOCKS[number]
+    program = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", block],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    assert program.stdout is not None
+    guard = threading.Timer(40, program.kill)
+    guard.start()
+    try:
+        waits_for_ctrl_c = "client.wait()" in block
+        lines = []
+        for line in program.stdout:
+            lines.append(line)
+            if waits_for_ctrl_c and len(lines) == 3:
+                program.send_signal(signal.SIGINT)
+        _, errors = program.communicate()
+    finally:
+        guard.cancel()
+        program.kill()
+        program.communicate()
+    assert bool(lines) == ("print(" in block)
+    if waits_for_ctrl_c:
+        assert errors.rstrip().endswith("KeyboardInterrupt"), errors
+    else:
+        assert (program.returncode, errors) == (0, "")
+
+
+def test_the_first_quote_takes_six_lines() -> None:
+    assert len([line for line in PYTHON_BLOCKS[0].splitlines() if line.strip()]) <= 6
+
+
+def test_shell_blocks_name_targets_that_exist() -> None:
+    commands = [
+        line.split("#")[0].split() for block in code_blocks("sh") for line in block.splitlines() if line
+    ]
+    assert [program for program, *_ in commands] == ["make"] * len(commands)
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
+    assert {target for _, target in commands} <= targets
+
+
+def documented_defaults() -> List[Tuple[str, str]]:
+    table = README[README.index("**Settings**") : README.index("**Event**")]
+    return re.findall(r"(?m)^``(\w+)``  +(\S.*?)  ", table)
+
+
+def test_the_settings_table_lists_every_setting_with_its_default() -> None:
+    settings = Settings(url="wss://h", http_url="https://h", api_key="k")
+    listed = dict(documented_defaults())
+    fields = {field.name for field in attrs.fields(Settings)}
+    assert set(listed) == fields - {"url"}
+    for name in ("heartbeat_interval", "heartbeat_timeout", "connect_timeout"):
+        assert listed[name] == f"{getattr(settings, name)} s"
+    for name in ("outgoing_limit", "events_limit", "history_limit"):
+        assert listed[name] == f"{getattr(settings, name):,}"
+    assert listed["queue_limit"] == f"{settings.queue_limit // 2**20} MiB"
+    for name in ("account_updates", "allow_plaintext"):
+        assert listed[name] == f"``{getattr(settings, name)}``"
+    assert f"``{ReconnectPolicy()!r}``" in " ".join(README.split())
+
+
+def test_every_public_name_is_in_it() -> None:
+    missing = [
+        name
+        for name in onetrade_ws.__all__
+        if name not in README and not (isinstance(getattr(onetrade_ws, name), type) and is_error(name))
+    ]
+    assert missing == []
+    for event_type in [*EventMessageType, *ClientEventType]:
+        assert f"``{event_type.name}``" in README
+    members = [name for name in vars(OneTradeClient) if not name.startswith("_")]
+    assert [name for name in members if name not in README] == []
+
+
+def is_error(name: str) -> bool:
+    # The tree is in errors.py; the README names the ones to know.
+    return issubclass(getattr(onetrade_ws, name), Exception)
+
+
+def test_every_error_that_it_names_exists() -> None:
+    for name in re.findall(r"``(\w+Error)``", README):
+        assert name in onetrade_ws.__all__
