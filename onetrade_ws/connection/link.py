@@ -25,7 +25,7 @@ from .transport import NORMAL_CLOSURE, Transport
 class Ending:
     """How a connection ended, or why it could not be made.
 
-    :ivar lasted: seconds that it was open; None when it never was
+    :ivar lasted: seconds from when what is wanted had been restored; None when it never was
     :ivar last_received_at: when the last bytes came, seconds since the epoch
     """
 
@@ -64,9 +64,9 @@ class Link:
             settings.url,
             settings.host,
             self._stream,
-            on_open=self._opened,
+            on_open=lambda: self._heartbeat.start(),
             on_frames=self._received,
-            on_heartbeat_reply=self._heartbeat_answered,
+            on_heartbeat_reply=lambda: self._heartbeat.answered(),
         )
         self._heartbeat = Heartbeat(
             interval=settings.heartbeat_interval,
@@ -97,7 +97,7 @@ class Link:
             error = self._transport.run(self._credentials, context, deadline)
         finally:
             self._outgoing.detach()
-            if self._opened_at is not None:
+            if self._transport.opened:
                 self._heartbeat.stop()
                 self._heartbeat.join(Deadline(None))
             self._ended.set()
@@ -109,18 +109,11 @@ class Link:
     def close(self, deadline: Deadline) -> None:
         """End it: with a closing handshake as far as the server plays along until ``deadline``, then without."""
         remaining = deadline.remaining() or 0.0
-        if self._opened_at is not None and self._transport.close(NORMAL_CLOSURE, remaining):
+        if self._transport.opened and self._transport.close(NORMAL_CLOSURE, remaining):
             self._ended.wait(deadline.remaining())
         self._stream.abort(ConnectionLostError("disconnect() was called"))
 
     # -- on the reader thread -------------------------------------------------------------------------------
-
-    def _opened(self) -> None:
-        self._opened_at = time.monotonic()
-        self._heartbeat.start()
-
-    def _heartbeat_answered(self) -> None:
-        self._heartbeat.answered()
 
     def _received(self, frames: List[Frame]) -> None:
         self._delivering = True
@@ -137,6 +130,7 @@ class Link:
 
     def _restore(self) -> None:
         self._outgoing.attach(self._transport.send)
+        self._opened_at = time.monotonic()
         self._on_open()
 
     def _silence(self) -> float:

@@ -196,8 +196,8 @@ class Supervisor:
                     self.attempts = 0
 
     def _reconnect_after(self, delay: float, ending: Ending) -> None:
-        if ending.lasted is not None:
-            self._loss = ending
+        # The first one since the connection was open: the client has been deaf ever since.
+        self._loss = self._loss or ending
         self._lifecycle.move(self, CONNECTING, ending.error)
         logger.warning("%s; reconnecting in %.1f s (attempt %d)", ending.error, delay, self.attempts)
         self._say(
