@@ -109,6 +109,7 @@ class Dispatcher:
                 self._condition, lambda: self._thread is not thread or self._lives != life
             ):
                 self._discarding = True
+                self._condition.notify_all()
                 logger.warning("a callback has not returned in time; frames that wait behind it are dropped")
                 return False
             if self._thread is thread:
@@ -116,13 +117,14 @@ class Dispatcher:
         return deadline.join(thread)
 
     def wait_until_delivered(self, deadline: Deadline) -> bool:
-        """Block until a life is over and everything has been delivered; in manual mode, deliver meanwhile.
+        """Block until a life is over and everything has been delivered, or never will be because a callback does not
+        return; in manual mode, deliver meanwhile.
 
         :returns: False when the time was over before
         """
         if self.threaded:
             with self._condition:
-                return deadline.wait_for(self._condition, lambda: self._thread is None)
+                return deadline.wait_for(self._condition, lambda: self._thread is None or self._discarding)
         while not self._queue.is_exhausted or self._has_taken:
             if deadline.expired:
                 return False
@@ -139,7 +141,8 @@ class Dispatcher:
             batch = self._queue.get(Deadline(None))
             if batch is not None:
                 self._items.extend(batch)
-                self._deliver()
+                while self._step():
+                    pass
                 continue
             with self._condition:
                 # connect() may have been called since: then this thread goes on.
@@ -148,18 +151,6 @@ class Dispatcher:
                     self._depth = 0
                     self._condition.notify_all()
                     return
-
-    def _deliver(self) -> None:
-        while True:
-            try:
-                while self._step():
-                    pass
-            except Exception:
-                # Not a callback: a bug of ours, or a callback whose __eq__ raises. Without this thread the client
-                # would be deaf.
-                logger.exception("delivering an event failed")
-            else:
-                return
 
     # -- the host's thread ----------------------------------------------------------------------------------
 
@@ -223,6 +214,14 @@ class Dispatcher:
 
         :returns: False when there is neither
         """
+        try:
+            return self._advance()
+        except Exception:
+            # Not from a callback: a bug of ours, or a callback whose __eq__ raises. It must not make the client deaf.
+            logger.exception("delivering an event failed")
+            return True
+
+    def _advance(self) -> bool:
         if self._calls:
             wanted, callback, event = self._calls.popleft()
             # An observer before it may have cancelled it.
