@@ -124,7 +124,10 @@ class OneTradeClient:
         :raises ConfigurationError: when ``ONETRADE_WS_URL`` is not set, or a setting is wrong
         """
         environ = os.environ if environ is None else environ
-        for name in ("http_url", "session_id", "access_token", "api_key"):
+        credentials = {"session_id", "access_token", "api_key"}
+        # Those of one kind that are given rule out those of the other kind in the environment.
+        names = {"http_url"} if credentials & set(settings) else {"http_url"} | credentials
+        for name in sorted(names):
             value = environ.get(f"ONETRADE_{name.upper()}")
             if value:
                 settings.setdefault(name, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import random
 import ssl
 from typing import Any, Callable, Optional, Tuple
@@ -21,19 +20,25 @@ _REQUIRED_COLUMNS = frozenset({"symbol_id", "bid", "ask"})
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
-def _number(minimum: float, *, above: bool = False, optional: bool = False) -> Validator:
-    """A finite number, at least (or above) ``minimum``."""
-    allowed = f"a number {'above' if above else 'of at least'} {minimum:g}{', or None' if optional else ''}"
+# Eleven days. Locks cannot wait for ever on every system.
+_MOST_SECONDS = 1_000_000
+
+
+def _number(minimum: float, maximum: float, *, above: bool = False) -> Validator:
+    """A number from (or above) ``minimum`` to ``maximum``."""
+    allowed = f"a number {'above' if above else 'from'} {minimum:g} to {maximum:g}"
 
     def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if value is None and optional:
-            return
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not minimum <= value <= maximum:
             raise ConfigurationError(attribute.name, value, allowed)
-        if value < minimum or (above and value == minimum):
+        if above and value == minimum:
             raise ConfigurationError(attribute.name, value, allowed)
 
     return check
+
+
+def _seconds() -> Validator:
+    return _number(0, _MOST_SECONDS, above=True)
 
 
 def _whole_number(minimum: int, *, optional: bool = False) -> Validator:
@@ -51,6 +56,12 @@ def _whole_number(minimum: int, *, optional: bool = False) -> Validator:
 def _flag(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, bool):
         raise ConfigurationError(attribute.name, value, "True or False")
+
+
+def _header_value(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    _secret(instance, attribute, value)
+    if value is not None and not value.isascii():
+        raise ConfigurationError(attribute.name, type(value), "ASCII, as it travels in an HTTP header")
 
 
 def _secret(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -82,12 +93,12 @@ class ReconnectPolicy:
     :param stable_after: seconds that a connection must have lasted for the counting to start from 1 again
     """
 
-    initial_delay: float = attrs.field(default=1.0, validator=_number(0, above=True))
-    max_delay: float = attrs.field(default=60.0, validator=_number(0, above=True))
-    multiplier: float = attrs.field(default=2.0, validator=_number(1))
+    initial_delay: float = attrs.field(default=1.0, validator=_seconds())
+    max_delay: float = attrs.field(default=60.0, validator=_seconds())
+    multiplier: float = attrs.field(default=2.0, validator=_number(1, 1000))
     max_attempts: Optional[int] = attrs.field(default=None, validator=_whole_number(1, optional=True))
     session_in_use_attempts: int = attrs.field(default=8, validator=_whole_number(0))
-    stable_after: float = attrs.field(default=30.0, validator=_number(0))
+    stable_after: float = attrs.field(default=30.0, validator=_number(0, _MOST_SECONDS))
 
     def __attrs_post_init__(self) -> None:
         if self.max_delay < self.initial_delay:
@@ -109,7 +120,7 @@ class ReconnectPolicy:
 def _url(name: str, value: object, schemes: Tuple[str, str]) -> SplitResult:
     allowed = f"an address like {schemes[0]}://host[:port][/path], without user, query or fragment"
     if not isinstance(value, str):
-        raise ConfigurationError(name, value, allowed)
+        raise ConfigurationError(name, None if value is None else type(value), allowed)
     try:
         parts = urlsplit(value)
         port_is_legal = parts.port != 0
@@ -153,12 +164,12 @@ class Settings:
     http_url: str
     session_id: Optional[str] = attrs.field(default=None, repr=False, validator=_secret)
     access_token: Optional[str] = attrs.field(default=None, repr=False, validator=_secret)
-    api_key: Optional[str] = attrs.field(default=None, repr=False, validator=_secret)
+    api_key: Optional[str] = attrs.field(default=None, repr=False, validator=_header_value)
     account_updates: bool = attrs.field(default=True, validator=_flag)
     dispatch: str = attrs.field(default="thread")
-    heartbeat_interval: float = attrs.field(default=30.0, validator=_number(0, above=True))
-    heartbeat_timeout: float = attrs.field(default=10.0, validator=_number(0, above=True))
-    connect_timeout: float = attrs.field(default=10.0, validator=_number(0, above=True))
+    heartbeat_interval: float = attrs.field(default=30.0, validator=_seconds())
+    heartbeat_timeout: float = attrs.field(default=10.0, validator=_seconds())
+    connect_timeout: float = attrs.field(default=10.0, validator=_seconds())
     reconnect: Optional[ReconnectPolicy] = attrs.field(factory=ReconnectPolicy)
     queue_limit: int = attrs.field(default=64 * 1024 * 1024, validator=_whole_number(1))
     outgoing_limit: int = attrs.field(default=10_000, validator=_whole_number(1))
@@ -182,7 +193,7 @@ class Settings:
     def _check_price_columns(self, attribute: attrs.Attribute[Any], value: object) -> None:
         if (
             not isinstance(value, tuple)
-            or not all(isinstance(name, str) and name for name in value)
+            or not all(isinstance(name, str) and name and not name.isdigit() for name in value)
             or len(set(value)) != len(value)
             or not set(value) >= _REQUIRED_COLUMNS
         ):

@@ -21,7 +21,8 @@ class Deadline:
     __slots__ = ("_at",)
 
     def __init__(self, timeout: Optional[float]) -> None:
-        self._at = None if timeout is None else time.monotonic() + timeout
+        # A lock refuses to wait longer, and nobody will know the difference.
+        self._at = None if timeout is None else time.monotonic() + min(timeout, threading.TIMEOUT_MAX)
 
     def remaining(self) -> Optional[float]:
         """Seconds left, never below 0; None when there is no end."""
@@ -50,7 +51,7 @@ class Deadline:
             remaining = self.remaining()
             if remaining == 0.0:
                 return False
-            condition.wait(remaining if _SLICE is None else min(_SLICE, remaining or _SLICE))
+            condition.wait(_turn(remaining))
         return True
 
     def join(self, thread: threading.Thread) -> bool:
@@ -62,5 +63,12 @@ class Deadline:
             remaining = self.remaining()
             if remaining == 0.0:
                 return False
-            thread.join(remaining if _SLICE is None else min(_SLICE, remaining or _SLICE))
+            thread.join(_turn(remaining))
         return True
+
+
+def _turn(remaining: Optional[float]) -> Optional[float]:
+    """How long to wait before looking again."""
+    if _SLICE is None or remaining is None:
+        return _SLICE if remaining is None else remaining
+    return min(_SLICE, remaining)

@@ -163,7 +163,9 @@ class WaitTimeoutError(OneTradeError, TimeoutError):
     """
 
     def __init__(self, what: str, timeout: float) -> None:
-        super().__init__(what, timeout)
+        super().__init__()
+        # Not through OSError, which TimeoutError is: it would take them for an errno and its text.
+        self.args = (what, timeout)
         self.what = what
         self.timeout = timeout
 
@@ -201,7 +203,8 @@ class ConnectTimeoutError(ConnectError, TimeoutError):
     """
 
     def __init__(self, timeout: float, attempts: int, last_error: Optional[OneTradeError] = None) -> None:
-        super().__init__(timeout, attempts, last_error)
+        super().__init__()
+        self.args = (timeout, attempts, last_error)
         self.timeout = timeout
         self.attempts = attempts
         self.last_error = last_error

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "onetrade_ws"
 PUBLIC = "onetrade_ws"
 CORE = frozenset({"connection", "delivery", "account", "protocol", "errors", "config", "deadline", "stats"})
 TOOLS = frozenset({"integrations", "recording", "simulator"})
+PROGRAMS = frozenset({"cli", "demo", "examples"})
 
 # Each package or module, and which others of ours it may import. Whatever is not a key does not belong.
 MAY_IMPORT: Dict[str, FrozenSet[str]] = {
@@ -35,13 +36,18 @@ MAY_IMPORT: Dict[str, FrozenSet[str]] = {
     "integrations": frozenset({"client", PUBLIC, "deadline"}),
     "recording": frozenset({"client", "connection", "protocol", "deadline"}),
     "simulator": frozenset({"protocol", "deadline"}),
-    "cli": CORE | TOOLS | {"client", PUBLIC},
+    "demo": CORE | TOOLS | {"client", PUBLIC},
+    "cli": CORE | TOOLS | {"client", PUBLIC, "demo"},
     "__main__": CORE | TOOLS | {"client", PUBLIC, "cli"},
     "examples": CORE | TOOLS | {"client", PUBLIC},
 }
 
 # The one place that knows each of these.
-ONLY_IN = {"requests": "connection/session.py", "websocket": "connection/transport.py"}
+ONLY_IN = {
+    "requests": "connection/exchange.py",
+    "urllib3": "connection/exchange.py",
+    "websocket": "connection/transport.py",
+}
 
 # No I/O, no threads, no clock.
 IMPURE = frozenset(
@@ -147,7 +153,7 @@ def test_every_module_keeps_to_the_layout(path: str) -> None:
 ALLOWED = [
     ("protocol/codec.py", "from .models import Order\nfrom ..errors import DecodeError"),
     ("protocol/__init__.py", "from .models import Order"),
-    ("connection/session.py", "import requests\nfrom requests.adapters import HTTPAdapter"),
+    ("connection/exchange.py", "import requests\nfrom requests.adapters import HTTPAdapter"),
     ("connection/transport.py", "import websocket\nfrom ..config import Settings"),
     ("delivery/queue.py", "from onetrade_ws.deadline import Deadline\nimport threading, time"),
     ("config.py", "from .errors import ConfigurationError"),
@@ -176,13 +182,13 @@ REFUSED = [
         "connection may not import onetrade_ws",
     ),
     ("connection/transport.py", "from .. import OneTradeClient", "connection may not import onetrade_ws"),
-    ("connection/transport.py", "import requests", "only connection/session.py may import requests"),
+    ("connection/transport.py", "import requests", "only connection/exchange.py may import requests"),
     (
-        "connection/session.py",
+        "connection/exchange.py",
         "from websocket import WebSocketApp",
         "only connection/transport.py may import websocket",
     ),
-    ("account/mirror.py", "import requests.adapters", "only connection/session.py may import requests"),
+    ("account/mirror.py", "import requests.adapters", "only connection/exchange.py may import requests"),
     ("simulator/server.py", "import websocket", "only connection/transport.py may import websocket"),
     ("delivery/queue.py", "def f():\n    from ..account import Account", "delivery may not import account"),
     (
@@ -235,7 +241,7 @@ def test_the_rules_refuse(path: str, source: str, complaint: str) -> None:
 def test_every_violation_of_a_module_is_reported_with_its_line() -> None:
     source = "import requests\n\nfrom ..client import OneTradeClient\n"
     assert complaints("delivery/queue.py", source) == [
-        "delivery/queue.py:1: only connection/session.py may import requests",
+        "delivery/queue.py:1: only connection/exchange.py may import requests",
         "delivery/queue.py:3: delivery may not import client",
     ]
 
@@ -265,6 +271,6 @@ def test_importing_the_library_imports_nothing_optional() -> None:
     loaded = json.loads(output)
     assert "onetrade_ws.client" in loaded
     foreign = {"rich", "xlwings", "pandas", "numpy", "tkinter"}
-    ours = {f"onetrade_ws.{name}" for name in TOOLS | {"examples", "cli"}}
+    ours = {f"onetrade_ws.{name}" for name in TOOLS | PROGRAMS}
     assert [name for name in loaded if name.split(".")[0] in foreign] == []
     assert [name for name in loaded if ".".join(name.split(".")[:2]) in ours] == []

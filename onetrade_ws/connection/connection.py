@@ -9,7 +9,7 @@ from ..deadline import Deadline
 from ..errors import ConnectTimeoutError, NotConnectedError, OneTradeError
 from ..protocol.events import ConnectionState, Event
 from ..protocol.frames import Frame
-from .lifecycle import CLOSED, OPEN, Lifecycle
+from .lifecycle import CLOSED, CLOSING, OPEN, Lifecycle
 from .outgoing import OutgoingQueue
 from .subscriptions import Subscriptions
 from .supervisor import Counters, Supervisor
@@ -89,13 +89,18 @@ class Connection:
             raise supervisor.reason or NotConnectedError("connect()")
 
     def _join(self, deadline: Deadline, timeout: float) -> bool:
-        """Wait for somebody else's life to be open.
+        """Wait for somebody else's life to be open, and share its outcome.
 
-        :returns: False when it has ended instead, in disconnect()
+        :returns: False when it has ended in a disconnect() that was under way already
         """
+        life, ending = self._lifecycle.life, self.state is CLOSING
         if not self._lifecycle.wait_until(OPEN, CLOSED, deadline=deadline):
             raise ConnectTimeoutError(timeout, 0)
-        return self.state is not CLOSED
+        if self.state is not CLOSED:
+            return True
+        if life is None or ending:
+            return False
+        raise life.reason or NotConnectedError("connect()")
 
     def disconnect(self, deadline: Deadline) -> None:
         """End the present life. Blocks at most until ``deadline``; idempotent."""

@@ -37,6 +37,8 @@ class Heartbeat:
         silence: Callable[[], float],
         stalled: Callable[[ConnectionStalledError], None],
     ) -> None:
+        #: Set when what is wanted has been restored, or could not be.
+        self.restored = threading.Event()
         #: Seconds from a beat to the answer, of the last beat that was answered.
         self.round_trip: Optional[float] = None
         self._interval = interval
@@ -46,16 +48,14 @@ class Heartbeat:
         self._flush = flush
         self._silence = silence
         self._stalled = stalled
-        self._restored = threading.Event()
         self._stop = threading.Event()
         # When the last beat went out that was not answered yet, on the monotonic clock.
         self._unanswered_since: Optional[float] = None
         self._thread = threading.Thread(target=self._run, name="onetrade-ws heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Start the thread, and wait until it has restored what is wanted, or failed to."""
+        """Start the thread."""
         self._thread.start()
-        self._restored.wait()
 
     def stop(self) -> None:
         """Let the thread end. Does not block."""
@@ -82,7 +82,7 @@ class Heartbeat:
                 self._send_beat()
                 self._restore()
             finally:
-                self._restored.set()
+                self.restored.set()
             self._flush()
             while True:
                 patience = self._patience - self._silence()

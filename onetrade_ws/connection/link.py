@@ -56,18 +56,17 @@ class Link:
         self._on_open = on_open
         self._deliver = deliver
         self._delivering = False
+        # Guards the next three, and that frames are delivered in their order, by whichever thread. Held while
+        # the consumer makes the reader wait.
+        self._delivery_lock = threading.Lock()
+        self._restored = False
+        self._held: List[Frame] = []
+        self._held_bytes = 0
+        self._held_limit = settings.queue_limit
         self._logged_out = False
         self._opened_at: Optional[float] = None
         self._ended = threading.Event()
         self._stream = Stream(settings.host, settings.heartbeat_timeout)
-        self._transport = Transport(
-            settings.url,
-            settings.host,
-            self._stream,
-            on_open=lambda: self._heartbeat.start(),
-            on_frames=self._received,
-            on_heartbeat_reply=lambda: self._heartbeat.answered(),
-        )
         self._heartbeat = Heartbeat(
             interval=settings.heartbeat_interval,
             timeout=settings.heartbeat_timeout,
@@ -76,6 +75,14 @@ class Link:
             flush=outgoing.flush,
             silence=self._silence,
             stalled=self._stream.abort,
+        )
+        self._transport = Transport(
+            settings.url,
+            settings.host,
+            self._stream,
+            on_open=self._heartbeat.start,
+            on_frames=self._received,
+            on_heartbeat_reply=self._heartbeat.answered,
         )
 
     @property
@@ -117,7 +124,7 @@ class Link:
 
     def _received(self, frames: List[Frame]) -> None:
         self._delivering = True
-        self._deliver(frames)
+        self._deliver_or_hold(frames)
         # While it was held up nothing was read, so that silence proves nothing.
         self._stream.touch()
         self._delivering = False
@@ -126,12 +133,30 @@ class Link:
             self._transport.close(NORMAL_CLOSURE, timeout=0.1)
             self._stream.abort(SessionLoggedOutError())
 
+    def _deliver_or_hold(self, frames: List[Frame]) -> None:
+        # What comes before the restoring is done is read, or a server that answers each message before it reads the
+        # next would be stuck. It is delivered after what is said of the opening.
+        with self._delivery_lock:
+            if self._restored:
+                self._deliver(frames)
+                return
+            self._held += frames
+            self._held_bytes += sum(len(frame.payload) for frame in frames)
+            full = self._held_bytes > self._held_limit
+        if full:
+            self._heartbeat.restored.wait()
+
     # -- on the heartbeat thread ----------------------------------------------------------------------------
 
     def _restore(self) -> None:
         self._outgoing.attach(self._transport.send)
         self._opened_at = time.monotonic()
         self._on_open()
+        with self._delivery_lock:
+            held, self._held = self._held, []
+            self._restored = True
+            if held:
+                self._deliver(held)
 
     def _silence(self) -> float:
         return 0.0 if self._delivering else time.monotonic() - self._stream.last_received

@@ -49,6 +49,8 @@ class FrameReader:
     def read(self, sock: object, read_callback: object) -> None:
         """Read until the connection ends. Never raises."""
         websocket = self.websocket()
+        # Not where the buffer is empty: it may hold half a frame, whose other half may never come.
+        self._stream.before_wait = self._hand_on
         try:
             self.opened = True
             self._on_open()
@@ -69,7 +71,7 @@ class FrameReader:
                 self._on_heartbeat_reply()
             else:
                 self._batch.append(Frame(opcode, bytes(frame.data), self._stream.received_at))
-        if not self._stream.buffered or len(self._batch) >= _BATCH_LIMIT:
+        if len(self._batch) >= _BATCH_LIMIT:
             self._hand_on()
 
     def _hand_on(self) -> None:
@@ -82,6 +84,9 @@ class FrameReader:
     def buffwrite(self, sock: Stream, data: bytes, send: object, on_disconnect: object) -> None:
         """Every write of websocket-client from version 1.9 on; older ones send to the stream directly."""
         sock.send(data)
+
+    def timeout(self, seconds: float, callback: object, *arguments: object) -> None:
+        """Asked to reconnect after a failed handshake: that is the supervisor's to decide."""
 
     def signal(self, number: int, handler: object) -> None:
         """Asked to handle Ctrl-C: a library leaves signals to the program."""

@@ -55,6 +55,8 @@ class Stream:
         self.bytes_received = 0
         #: Called once, before websocket-client receives anything.
         self.on_first_recv: Optional[Callable[[], None]] = None
+        #: Called on the reader thread whenever it is about to wait for the network.
+        self.before_wait: Callable[[], None] = lambda: None
         self._host = host
         self._write_timeout = write_timeout
         self._sock: Optional[_Socket] = None
@@ -150,6 +152,16 @@ class Stream:
         if error is not None:
             raise error
 
+    def detach(self) -> socket.socket:
+        """Hand the connected socket out; this object is then good for ``close()`` alone."""
+        with self._state_lock:
+            sock, self._sock = self._sock, None
+            if self._error is None and sock is not None:
+                return sock
+        if sock is not None:
+            sock.close()
+        raise self._error or ConnectionLostError("it was closed")
+
     def read_head(self, deadline: Deadline) -> Tuple[int, bytes]:
         """Receive the answer to the handshake up to its empty line, and leave it to be received again.
 
@@ -187,11 +199,6 @@ class Stream:
         return head
 
     # -- receiving: on the reader thread --------------------------------------------------------------------
-
-    @property
-    def buffered(self) -> int:
-        """How many bytes can be received without touching the network."""
-        return len(self._chunk) - self._position
 
     def recv(self, size: int) -> bytes:
         """Up to ``size`` bytes; blocks until there is one.
@@ -362,6 +369,7 @@ class Stream:
     # -- waiting --------------------------------------------------------------------------------------------
 
     def _wait_to_read(self, sock: _Socket, deadline: Deadline) -> None:
+        self.before_wait()
         # On the reader thread alone, which waits here for every chunk: its selector is made once.
         if self._read_selector is None:
             self._read_selector = selectors.DefaultSelector()

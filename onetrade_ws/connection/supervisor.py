@@ -14,6 +14,7 @@ from ..deadline import Deadline
 from ..errors import (
     AuthenticationError,
     CertificateError,
+    ConnectionLostError,
     ConnectTimeoutError,
     OneTradeError,
     ReconnectFailedError,
@@ -22,6 +23,7 @@ from ..errors import (
 )
 from ..protocol.events import ClientEventType, Event, Gap, Reconnecting
 from ..protocol.frames import Frame
+from .exchange import Exchange
 from .lifecycle import CLOSED, CLOSING, CONNECTING, OPEN, Lifecycle
 from .link import Ending, Link
 from .outgoing import OutgoingQueue
@@ -96,8 +98,9 @@ class Supervisor:
         # The last loss, until the connection is open again.
         self._loss: Optional[Ending] = None
         self._stop = threading.Event()
-        # Guards that a link which stop() does not see is not begun.
+        # Guards that nothing is begun which stop() does not see.
         self._lock = threading.Lock()
+        self._exchange: Optional[Exchange] = None
         self._link: Optional[Link] = None
         # Set when the thread could not be waited for: nothing that it does counts any more.
         self._abandoned = False
@@ -118,11 +121,13 @@ class Supervisor:
         self._lifecycle.move(self, CLOSING)
         with self._lock:
             self._stop.set()
-            link = self._link
+            exchange, link = self._exchange, self._link
+        if exchange is not None:
+            exchange.abort(ConnectionLostError("disconnect() was called"))
         if link is not None:
             link.close(deadline.sooner(_CLOSING_HANDSHAKE))
         if not (self._lifecycle.wait_until(CLOSED, deadline=deadline) and deadline.join(self._thread)):
-            # It waits for a name or an HTTP answer, which cannot be woken; it ends by itself after that.
+            # It waits for the name of a server, which cannot be woken; it ends by itself after that.
             self._abandoned = True
             self._lifecycle.move(self, CLOSED)
 
@@ -208,10 +213,13 @@ class Supervisor:
 
     def _attempt(self, deadline: Deadline) -> Ending:
         """Log in where that is asked for, validate the session, and stay in the connection until it ends."""
+        with self._lock:
+            self._raise_if_stopped()
+            exchange = self._exchange = Exchange(self._context)
         try:
             if self._credentials is None:
-                self._credentials = log_in(self._settings, self._context, deadline)
-            validate_session(self._settings, self._credentials, self._context, deadline)
+                self._credentials = log_in(self._settings, exchange, deadline)
+            validate_session(self._settings, self._credentials, exchange, deadline)
         except OneTradeError as error:
             self.last_error = error
             self._raise_if_stopped()

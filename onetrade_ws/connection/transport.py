@@ -89,7 +89,9 @@ class Transport:
         )
         self._reader.websocket = lambda: app.sock
         self._stream.on_first_recv = lambda: self._check_answer(credentials, deadline)
-        app.run_forever(dispatcher=self._reader, skip_utf8_validation=True)
+        # reconnect: it would log the end of a failed handshake as an error of its own; so it asks for a reconnect
+        # instead, which the reader does not make.
+        app.run_forever(dispatcher=self._reader, skip_utf8_validation=True, reconnect=1)
 
     def _remember(self, app: object, error: Exception) -> None:
         self._handshake_error = error

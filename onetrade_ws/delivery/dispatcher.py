@@ -110,10 +110,12 @@ class Dispatcher:
             ):
                 self._discarding = True
                 self._condition.notify_all()
-                logger.warning("a callback has not returned in time; frames that wait behind it are dropped")
-                return False
-            if self._thread is thread:
+            elif self._thread is thread:
                 return True
+            stuck = self._discarding
+        if stuck:
+            logger.warning("a callback has not returned in time; frames that wait behind it are dropped")
+            return False
         return deadline.join(thread)
 
     def wait_until_delivered(self, deadline: Deadline) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from types import BuiltinMethodType, MethodType
 from typing import Callable, Dict, List, Optional, Tuple
 
 from ..protocol.codec import known_type
 from ..protocol.events import ClientEventType, Event, EventType
 
 Callback = Callable[[Event], object]
+
+_METHODS = (MethodType, BuiltinMethodType)
 
 
 class Subscription:
@@ -49,9 +52,8 @@ class ObserverRegistry:
     """
 
     def __init__(self) -> None:
-        # Guards the mapping; its tuples are replaced, never changed, so that a reader needs no lock. Reentrant,
-        # because the garbage collector may let go of a forgotten iterator anywhere, in here too.
-        self._lock = threading.RLock()
+        # Guards the mapping; its tuples are replaced, never changed, so that a reader needs no lock.
+        self._lock = threading.Lock()
         self._callbacks: Dict[Optional[EventType], Tuple[Callback, ...]] = {}
 
     def add(self, event_type: Optional[EventType], callback: Callback) -> Subscription:
@@ -64,7 +66,7 @@ class ObserverRegistry:
             raise TypeError(f"a callback must be callable, not {type(callback).__name__}")
         with self._lock:
             callbacks = self._callbacks.get(event_type, ())
-            if callback not in callbacks:
+            if not _contains(callbacks, callback):
                 self._callbacks[event_type] = (*callbacks, callback)
         return Subscription(self, event_type, callback)
 
@@ -77,9 +79,9 @@ class ObserverRegistry:
         event_type = _checked(event_type)
         with self._lock:
             callbacks = self._callbacks.get(event_type, ())
-            if callback not in callbacks:
+            if not _contains(callbacks, callback):
                 return False
-            remaining = tuple(other for other in callbacks if other != callback)
+            remaining = tuple(other for other in callbacks if not _same(other, callback))
             if remaining:
                 self._callbacks[event_type] = remaining
             else:
@@ -88,7 +90,7 @@ class ObserverRegistry:
 
     def contains(self, event_type: Optional[EventType], callback: Callback) -> bool:
         """Whether ``callback`` is subscribed for ``event_type``."""
-        return callback in self._callbacks.get(event_type, ())
+        return _contains(self._callbacks.get(event_type, ()), callback)
 
     def matching(self, event_type: EventType) -> List[Tuple[Optional[EventType], Callback]]:
         """Who is to be called for an event, those for its type first: each with what it is subscribed for."""
@@ -96,6 +98,16 @@ class ObserverRegistry:
         for wanted in (event_type, None):
             matching += [(wanted, callback) for callback in self._callbacks.get(wanted, ())]
         return matching
+
+
+def _same(one: Callback, other: Callback) -> bool:
+    # A bound method is a new object each time it is named. Anything else is itself alone: its own __eq__ would be the
+    # user's code, and runs under no lock of ours.
+    return one is other or (isinstance(one, _METHODS) and isinstance(other, _METHODS) and one == other)
+
+
+def _contains(callbacks: Tuple[Callback, ...], callback: Callback) -> bool:
+    return any(_same(other, callback) for other in callbacks)
 
 
 def _checked(event_type: Optional[EventType]) -> Optional[EventType]:

@@ -54,18 +54,20 @@ class EventQueue:
         """Add a batch. On the reader thread; blocks while the queue is full."""
         size = sum(len(frame.payload) + _OVERHEAD for frame in frames)
         with self._condition:
-            if self._bytes >= self._limit and self._limited:
-                self._wait_for_room()
+            if self._has_room():
+                self._add(frames, size)
+                return
+            queued = self._bytes
+            slow = SlowConsumer(queued_bytes=queued, limit=self._limit)
+            self._add([Event(ClientEventType.SLOW_CONSUMER, slow, time.time())], 0)
+        logger.warning("callbacks are too slow: %d bytes wait, reading stops until there is room", queued)
+        with self._condition:
+            Deadline(None).wait_for(self._condition, self._has_room)
             self._add(frames, size)
 
-    def _wait_for_room(self) -> None:
+    def _has_room(self) -> bool:
         # Requires holding _condition.
-        logger.warning(
-            "callbacks are too slow: %d bytes wait, reading stops until there is room again", self._bytes
-        )
-        slow = SlowConsumer(queued_bytes=self._bytes, limit=self._limit)
-        self._add([Event(ClientEventType.SLOW_CONSUMER, slow, time.time())], 0)
-        Deadline(None).wait_for(self._condition, lambda: self._bytes < self._limit or not self._limited)
+        return self._bytes < self._limit or not self._limited
 
     def announce(self, event: Event) -> None:
         """Add an event of the client's own. On any thread; never blocks."""

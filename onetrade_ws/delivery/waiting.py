@@ -28,16 +28,26 @@ class _Buffer:
         self.events: Deque[Event] = deque()
         self.end: Optional[StateChange] = None
         self.overflowed = False
+        self.subscriptions: List[Subscription] = []
+        #: Set when the iterator has been let go of.
+        self.forgotten = False
         self._limit = limit
 
     def add(self, event: Event) -> None:
         """The observer. On the thread that delivers; never blocks."""
+        if self.forgotten:
+            self.cancel()
+            return
         with self.condition:
             if len(self.events) >= self._limit:
                 self._make_room()
             if not self.overflowed:
                 self.events.append(event)
             self.condition.notify_all()
+
+    def cancel(self) -> None:
+        for subscription in self.subscriptions:
+            subscription.cancel()
 
     def _make_room(self) -> None:
         # Requires holding condition. Of quotes and profits the newest one counts, of everything else each one.
@@ -73,16 +83,9 @@ class EventStream:
     of it unsubscribes.
     """
 
-    def __init__(
-        self,
-        streams: EventStreams,
-        buffer: _Buffer,
-        subscriptions: List[Subscription],
-        timeout: Optional[float],
-    ) -> None:
+    def __init__(self, streams: EventStreams, buffer: _Buffer, timeout: Optional[float]) -> None:
         self._streams = streams
         self._buffer = buffer
-        self._subscriptions = subscriptions
         self._timeout = timeout
 
     def __iter__(self) -> EventStream:
@@ -113,8 +116,7 @@ class EventStream:
 
     def close(self) -> None:
         """Receive no more. Idempotent."""
-        for subscription in self._subscriptions:
-            subscription.cancel()
+        self._buffer.cancel()
 
     def __enter__(self) -> EventStream:
         return self
@@ -123,7 +125,8 @@ class EventStream:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        # The garbage collector calls this anywhere, also where a lock of ours is held: the next event unsubscribes.
+        self._buffer.forgotten = True
 
 
 class Expectation:
@@ -231,11 +234,11 @@ class EventStreams:
         """An iterator over the events of these types; None among them, or none at all, for everything."""
         buffer = _Buffer(self.limit)
         wanted = [None] if None in event_types or not event_types else list(event_types)
-        subscriptions = [self._observers.add(event_type, buffer.add) for event_type in wanted]
+        buffer.subscriptions = [self._observers.add(event_type, buffer.add) for event_type in wanted]
         with self._lock:
             self._buffers.add(buffer)
             buffer.finish(self._end)
-        return EventStream(self, buffer, subscriptions, timeout)
+        return EventStream(self, buffer, timeout)
 
     def wait(self, buffer: _Buffer, deadline: Deadline) -> None:
         """Block until there is something to say about ``buffer``, or the time is over."""

@@ -53,6 +53,7 @@ _BY_NAME: Mapping[str, EventMessageType] = {member.value: member for member in E
 
 # A server that makes up names, or errors, must not fill memory or the log.
 _LOGGED_AT_MOST = 1000
+_SHOWN = 100
 
 
 def known_type(event_type: EventType) -> EventType:
@@ -81,9 +82,8 @@ class Codec:
             except DecodeError as error:
                 return [self._failed(error, frame.received_at)]
             if not isinstance(event_type, EventMessageType):
-                self._log_once(
-                    ("unknown", event_type), "unknown message type %r: delivered under its name", event_type
-                )
+                shown = event_type if len(event_type) <= _SHOWN else event_type[:_SHOWN] + "…"
+                self._log_once(("unknown", shown), "unknown message type %r: delivered under its name", shown)
             return [Event(event_type, data, frame.received_at, frame.payload)]
         return self._decode_records(frame)
 
@@ -161,12 +161,13 @@ def is_logout_of(session_id: str, frame: Frame) -> bool:
     """Whether a frame says that the session ``session_id`` was logged out.
 
     This is the one message that concerns the connection itself, so the connection asks before it hands a frame
-    on. It costs a search of the bytes; only a frame that mentions a logout is decoded.
+    on. It costs a search of the bytes; only a frame that mentions a logout, or may by escapes, is decoded.
     """
-    if b"session_logout" not in frame.payload or frame.opcode != Opcode.TEXT:
+    payload = frame.payload
+    if frame.opcode != Opcode.TEXT or (b"session_logout" not in payload and b"\\u" not in payload):
         return False
     try:
-        event_type, data = decode_message(frame.payload)
+        event_type, data = decode_message(payload)
     except DecodeError:
         return False
     return event_type is EventMessageType.SESSION_LOGOUT and data.session_id == session_id

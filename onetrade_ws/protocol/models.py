@@ -29,7 +29,7 @@ from .enums import (
 
 
 def _extra() -> Any:
-    # Not hashed: a dict cannot be, and equal objects need no unequal hashes.
+    # Not hashed: a dict cannot be.
     return attrs.field(factory=dict, hash=False)
 
 
@@ -59,8 +59,8 @@ class Symbol:
     swap_long: Optional[float] = None
     swap_short: Optional[float] = None
     status: Optional[SymbolStatus] = None
-    trade_level: Any = None
-    enabled: Any = None
+    trade_level: Any = attrs.field(default=None, hash=False)
+    enabled: Any = attrs.field(default=None, hash=False)
     isin: Optional[str] = None
     extra: Mapping[str, Any] = _extra()
 

@@ -24,6 +24,8 @@ def encode(event_type: str, data: Any = None) -> str:
     if not isinstance(event_type, str) or not event_type:
         raise EncodeError(repr(event_type), "the type must be a string that is not empty")
     name = type_name(event_type)
+    if name in (EventMessageType.MARKET_FEED, EventMessageType.PROFIT_UPDATE):
+        raise EncodeError(name, "the name stands for binary frames, and never travels")
     try:
         _check_keys(data)
         text = json.dumps(

@@ -14,7 +14,7 @@ from typing import Dict, Iterator, List, Sequence, Union
 
 from .models import ProfitUpdate, Quote
 
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,19})")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 _OPTIONAL_COLUMNS = frozenset({"last", "volume", "high", "low"})

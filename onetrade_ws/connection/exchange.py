@@ -1,0 +1,230 @@
+"""HTTP requests that end in time and can be aborted. The only module that knows ``requests``."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from ..config import host_and_port
+from ..deadline import Deadline
+from ..errors import CertificateError, NetworkError, OneTradeError
+from .stream import Stream
+
+_BODY_LIMIT = 64 * 1024
+
+
+class Exchange:
+    """HTTP requests, one after the other, on one thread; ``abort()`` on any other.
+
+    Every socket timeout of ``requests`` begins anew with each byte that arrives, so that a server that drips never
+    times out. Here the connection is cut when the time is over, whatever the request is waiting for.
+
+    :param context: for ``https://``
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        # Guards everything below.
+        self._lock = threading.Lock()
+        # The connection of the request under way: being made, or made. The second descriptor of a made one stays
+        # valid whatever TLS wraps around the first.
+        self._stream: Optional[Stream] = None
+        self._guard: Optional[socket.socket] = None
+        self._aborted: Optional[OneTradeError] = None
+
+    def abort(self, error: OneTradeError) -> None:
+        """End the request under way with ``error``, and every later one. Does not block."""
+        with self._lock:
+            self._aborted = self._aborted or error
+            if self._stream is not None:
+                self._stream.abort(error)
+            if self._guard is not None:
+                with contextlib.suppress(OSError):
+                    self._guard.shutdown(socket.SHUT_RDWR)
+
+    def post(self, step: str, url: str, headers: Mapping[str, str], deadline: Deadline) -> Tuple[int, bytes]:
+        """The status of the answer, and its body as far as it is looked at. Blocks until ``deadline``.
+
+        :param step: what the request is for, in messages
+        :raises NetworkError: when no whole answer comes in time, or none at all
+        :raises CertificateError: when the server's certificate is not accepted
+        """
+        host = host_and_port(url)
+        late = NetworkError(step, host, "no answer in time")
+        if deadline.expired:
+            raise late
+        timer: Optional[threading.Timer] = None
+        remaining = deadline.remaining()
+        if remaining is not None:
+            timer = threading.Timer(remaining, self.abort, [late])
+            timer.name, timer.daemon = "onetrade-ws HTTP deadline", True
+            timer.start()
+        try:
+            return self._post(step, host, url, headers, deadline)
+        except OneTradeError as error:
+            # What was cut looks like a network failure.
+            problem = self._aborted or error
+        finally:
+            if timer is not None:
+                timer.cancel()
+                timer.join()
+            self._forget_connection()
+        # Outside of the handler, whose exception has others behind it that quote the address, and the session id.
+        raise problem
+
+    def _post(
+        self, step: str, host: str, url: str, headers: Mapping[str, str], deadline: Deadline
+    ) -> Tuple[int, bytes]:
+        problem: OneTradeError
+        try:
+            with requests.Session() as http:
+                for scheme in ("http://", "https://"):
+                    http.mount(scheme, _Adapter(self, step, host, deadline))
+                # Without one, a matching entry in ~/.netrc would be sent along.
+                http.auth = _no_credentials
+                with http.post(
+                    url, headers=headers, timeout=deadline.remaining(), allow_redirects=False, stream=True
+                ) as response:
+                    return response.status_code, _body(response)
+        except requests.exceptions.SSLError as error:
+            problem = _tls_problem(step, host, error)
+        except requests.exceptions.Timeout:
+            problem = NetworkError(step, host, "no answer in time")
+        except (requests.exceptions.RequestException, OSError) as error:
+            problem = NetworkError(step, host, _words(error))
+        raise problem
+
+    def open(self, step: str, host: str, peer: Tuple[str, int], deadline: Deadline) -> socket.socket:
+        """The TCP connection for urllib3.
+
+        :param host: the server, for messages; ``peer`` may be a proxy
+        """
+        stream = Stream(host, 0.0)
+        with self._lock:
+            if self._aborted is None:
+                self._stream = stream
+        try:
+            if self._aborted is not None:
+                raise self._aborted
+            try:
+                stream.connect(*peer, deadline)
+            except NetworkError as error:
+                raise NetworkError(step, host, error.reason) from None
+            sock = stream.detach()
+        finally:
+            stream.close()
+        with self._lock:
+            self._stream = None
+            if self._aborted is None:
+                self._guard = sock.dup()
+                return sock
+        sock.close()
+        raise self._aborted
+
+    def _forget_connection(self) -> None:
+        with self._lock:
+            self._stream = None
+            if self._guard is not None:
+                self._guard.close()
+                self._guard = None
+
+
+class _Adapter(HTTPAdapter):
+    """Makes connections through an :class:`Exchange`, with its TLS context and no authority added to it: requests
+    would load its own bundle into it."""
+
+    def __init__(self, exchange: Exchange, step: str, host: str, deadline: Deadline) -> None:
+        self._exchange = exchange
+
+        def open_connection(connection: HTTPConnection) -> socket.socket:
+            sock = exchange.open(step, host, (connection.host, connection.port or 80), deadline)
+            sock.settimeout(deadline.remaining())
+            return sock
+
+        self._pool_classes = _pool_classes(open_connection)
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._exchange._context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pool_classes
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        proxies = super().proxy_manager_for(proxy, ssl_context=self._exchange._context, **kwargs)
+        proxies.pool_classes_by_scheme = self._pool_classes
+        return proxies
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs["verify"] = True
+        return super().send(request, *args, **kwargs)
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """The context says what is trusted."""
+
+
+def _pool_classes(open_connection: Any) -> Dict[str, Any]:
+    class Http(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return open_connection(self)  # type: ignore[no-any-return]
+
+    class Https(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return open_connection(self)  # type: ignore[no-any-return]
+
+    class HttpPool(HTTPConnectionPool):
+        ConnectionCls = Http
+
+    class HttpsPool(HTTPSConnectionPool):
+        ConnectionCls = Https
+
+    return {"http": HttpPool, "https": HttpsPool}
+
+
+def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _body(response: requests.Response) -> bytes:
+    chunks: List[bytes] = []
+    size = 0
+    for chunk in response.iter_content(4096):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size >= _BODY_LIMIT:
+            break
+    return b"".join(chunks)[:_BODY_LIMIT]
+
+
+def _causes(error: BaseException) -> List[BaseException]:
+    """Everything that requests and urllib3 wrapped into an error."""
+    found: List[BaseException] = []
+    todo: List[Any] = [error]
+    while todo:
+        current = todo.pop(0)
+        if isinstance(current, BaseException) and current not in found:
+            found.append(current)
+            todo += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+    return found
+
+
+def _tls_problem(step: str, host: str, error: BaseException) -> OneTradeError:
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return CertificateError(host, cause.verify_message or str(cause))
+    return NetworkError(step, host, _words(error))
+
+
+def _words(error: BaseException) -> str:
+    """The system's words; those of requests and urllib3 quote the address."""
+    reason: Optional[str] = None
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.strerror:
+            reason = cause.strerror
+    return reason or type(error).__name__
