@@ -360,6 +360,7 @@ class OneTradeClient:
             messages_written=connection.outgoing.written,
             messages_waiting=len(connection.outgoing),
             events=delivered,
+            merged_events=self._streams.merged,
             decode_errors=delivered.get(ClientEventType.DECODE_ERROR, 0),
             callback_errors=self._dispatcher.callback_errors,
             queued_bytes=self._queue.bytes,

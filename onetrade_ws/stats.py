@@ -20,11 +20,14 @@ class Stats:
     :ivar messages_waiting: messages in the outgoing queue
     :ivar events: how many events were delivered, by type; those of types that this library does not know together
         under ``"unknown"``
+    :ivar merged_events: quotes and profit updates that gave way to newer ones in an ``events()`` iterator that was not
+        read
     :ivar decode_errors: frames that could not be decoded
     :ivar callback_errors: callbacks that raised
     :ivar queued_bytes: what waits in the event queue
     :ivar queued_bytes_high_water: the most that ever waited in it
-    :ivar heartbeat_round_trip: seconds from the last answered heartbeat to its answer; None before the first
+    :ivar heartbeat_round_trip: seconds from the last answered heartbeat to its answer; None when not connected,
+        and before the first answer
     """
 
     connections: int
@@ -33,6 +36,7 @@ class Stats:
     messages_written: int
     messages_waiting: int
     events: Mapping[EventType, int]
+    merged_events: int
     decode_errors: int
     callback_errors: int
     queued_bytes: int

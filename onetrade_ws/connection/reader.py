@@ -8,7 +8,8 @@ from ..protocol.frames import HEARTBEAT_REPLY, Frame, Opcode
 from .stream import Stream
 
 # A batch ends where the network has nothing more to give, and here, so that a flood is not one batch.
-_BATCH_LIMIT = 1000
+_BATCH_FRAMES = 1000
+_BATCH_BYTES = 256 * 1024
 
 
 class FrameReader:
@@ -43,6 +44,7 @@ class FrameReader:
         self._on_frames = on_frames
         self._on_heartbeat_reply = on_heartbeat_reply
         self._batch: List[Frame] = []
+        self._batch_bytes = 0
 
     # Called by websocket-client. The callback that it passes would read one message and call the app's handlers; on
     # an error it would log, close and wait. Reading from its public WebSocket object leaves all that to us.
@@ -71,12 +73,13 @@ class FrameReader:
                 self._on_heartbeat_reply()
             else:
                 self._batch.append(Frame(opcode, bytes(frame.data), self._stream.received_at))
-        if len(self._batch) >= _BATCH_LIMIT:
+                self._batch_bytes += len(frame.data)
+        if len(self._batch) >= _BATCH_FRAMES or self._batch_bytes >= _BATCH_BYTES:
             self._hand_on()
 
     def _hand_on(self) -> None:
         if self._batch:
-            batch, self._batch = self._batch, []
+            batch, self._batch, self._batch_bytes = self._batch, [], 0
             self._on_frames(batch)
 
     # -- what else websocket-client asks of a dispatcher ----------------------------------------------------

@@ -174,7 +174,8 @@ class Dispatcher:
             self._take(Deadline(timeout))
             budget = Deadline(max_seconds)
             while self._step() or self._take(Deadline(0)):
-                if budget.expired:
+                # An event that was begun is delivered to everybody.
+                if budget.expired and not self._calls:
                     break
             return sum(self.delivered.values()) - before
         finally:
@@ -219,7 +220,7 @@ class Dispatcher:
         try:
             return self._advance()
         except Exception:
-            # Not from a callback: a bug of ours, or a callback whose __eq__ raises. It must not make the client deaf.
+            # Not from a callback: a bug of ours. It must not make the client deaf.
             logger.exception("delivering an event failed")
             return True
 

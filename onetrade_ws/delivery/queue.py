@@ -37,6 +37,8 @@ class EventQueue:
         self._bytes = 0
         self._high_water = 0
         self._limited = True
+        # Whether SLOW_CONSUMER was said since the queue was last half empty.
+        self._said_slow = False
         # There is nothing to wait for before the first life.
         self._closed = True
 
@@ -57,10 +59,12 @@ class EventQueue:
             if self._has_room():
                 self._add(frames, size)
                 return
-            queued = self._bytes
-            slow = SlowConsumer(queued_bytes=queued, limit=self._limit)
-            self._add([Event(ClientEventType.SLOW_CONSUMER, slow, time.time())], 0)
-        logger.warning("callbacks are too slow: %d bytes wait, reading stops until there is room", queued)
+            queued, said, self._said_slow = self._bytes, self._said_slow, True
+            if not said:
+                slow = SlowConsumer(queued_bytes=queued, limit=self._limit)
+                self._add([Event(ClientEventType.SLOW_CONSUMER, slow, time.time())], 0)
+        if not said:
+            logger.warning("callbacks are too slow: %d bytes wait, reading stops until there is room", queued)
         with self._condition:
             Deadline(None).wait_for(self._condition, self._has_room)
             self._add(frames, size)
@@ -93,6 +97,8 @@ class EventQueue:
                 return None
             batch, size = self._batches.popleft()
             self._bytes -= size
+            if self._bytes * 2 <= self._limit:
+                self._said_slow = False
             self._condition.notify_all()
             return batch
 

@@ -11,7 +11,7 @@ from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple, Type
 from ..deadline import Deadline
 from ..errors import CallbackThreadError, NotConnectedError, SlowConsumerError, WaitTimeoutError
 from ..protocol.enums import EventMessageType
-from ..protocol.events import Event, EventType, StateChange
+from ..protocol.events import ConnectionState, Event, EventType, StateChange
 from .dispatcher import Dispatcher
 from .observers import ObserverRegistry, Subscription
 
@@ -22,12 +22,14 @@ class _Buffer:
     """Where the dispatcher puts events for one iterator. It holds no reference to the iterator, so that one that is
     forgotten is collected and unsubscribed."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, count_merged: Callable[[int], None]) -> None:
+        self._count_merged = count_merged
         # Guards everything below. Waited on by the iterator.
         self.condition = threading.Condition(threading.Lock())
         self.events: Deque[Event] = deque()
         self.end: Optional[StateChange] = None
         self.overflowed = False
+        self.closed = False
         self.subscriptions: List[Subscription] = []
         #: Set when the iterator has been let go of.
         self.forgotten = False
@@ -48,6 +50,13 @@ class _Buffer:
     def cancel(self) -> None:
         for subscription in self.subscriptions:
             subscription.cancel()
+        with self.condition:
+            self.closed = True
+            self.condition.notify_all()
+
+    def is_ready(self) -> bool:
+        """Whether there is something to say: an event, or that there will be none."""
+        return bool(self.events) or self.overflowed or self.closed or self.end is not None
 
     def _make_room(self) -> None:
         # Requires holding condition. Of quotes and profits the newest one counts, of everything else each one.
@@ -56,6 +65,7 @@ class _Buffer:
             key = _merge_key(event) or number
             newest.pop(key, None)
             newest[key] = event
+        self._count_merged(len(self.events) - len(newest))
         self.events = deque(newest.values())
         # Less than a quarter gained would mean doing this again and again.
         self.overflowed = self.overflowed or len(self.events) * 4 > self._limit * 3
@@ -110,6 +120,8 @@ class EventStream:
                 return self._buffer.events.popleft()
             if self._buffer.overflowed:
                 raise SlowConsumerError(self._streams.limit)
+            if self._buffer.closed:
+                raise NotConnectedError("reading a closed iterator")
             if self._buffer.end is not None:
                 raise self._buffer.end.reason or NotConnectedError("waiting for events")
         raise WaitTimeoutError("event", self._timeout or 0.0)
@@ -127,6 +139,7 @@ class EventStream:
     def __del__(self) -> None:
         # The garbage collector calls this anywhere, also where a lock of ours is held: the next event unsubscribes.
         self._buffer.forgotten = True
+        self._buffer.events = deque()
 
 
 class Expectation:
@@ -148,10 +161,10 @@ class Expectation:
     def event(self) -> Event:
         """The event; after the block.
 
-        :raises NotConnectedError: inside the block, where it has not been waited for
+        :raises RuntimeError: inside the block, where it has not been waited for
         """
         if self._event is None:
-            raise NotConnectedError("expect().event before the end of the with block")
+            raise RuntimeError("the event is there after the end of the with block")
         return self._event
 
     def wait(self) -> Event:
@@ -187,6 +200,10 @@ class Expectation:
             self._stream.close()
 
 
+# Before the first life it is as after one: whoever waits would wait for nothing.
+_NEVER_CONNECTED = StateChange(old=ConnectionState.CLOSED, new=ConnectionState.CLOSED)
+
+
 class EventStreams:
     """Makes iterators, and ends them with the client.
 
@@ -195,6 +212,9 @@ class EventStreams:
 
     def __init__(self, dispatcher: Dispatcher, observers: ObserverRegistry, limit: int) -> None:
         self.limit = limit
+        #: How many quotes and profit updates gave way to newer ones in iterators that were not read. Written on the
+        #: thread that delivers alone.
+        self.merged = 0
         self._dispatcher = dispatcher
         self._observers = observers
         # Guards everything below.
@@ -203,7 +223,7 @@ class EventStreams:
         # The end of one life may be delivered after the next has begun, and then ends nothing.
         self._lives_begun = 0
         self._lives_ended = 0
-        self._end: Optional[StateChange] = None
+        self._end: Optional[StateChange] = _NEVER_CONNECTED
         dispatcher.on_end = self.end
 
     def begin(self) -> None:
@@ -224,6 +244,9 @@ class EventStreams:
         with self._lock:
             self._set_end(change)
 
+    def _count_merged(self, number: int) -> None:
+        self.merged += number
+
     def _set_end(self, change: Optional[StateChange]) -> None:
         # Requires holding _lock.
         self._end = change
@@ -232,24 +255,27 @@ class EventStreams:
 
     def open(self, event_types: Sequence[Optional[EventType]], timeout: Optional[float]) -> EventStream:
         """An iterator over the events of these types; None among them, or none at all, for everything."""
-        buffer = _Buffer(self.limit)
+        buffer = _Buffer(self.limit, self._count_merged)
         wanted = [None] if None in event_types or not event_types else list(event_types)
-        buffer.subscriptions = [self._observers.add(event_type, buffer.add) for event_type in wanted]
+        try:
+            for event_type in wanted:
+                buffer.subscriptions.append(self._observers.add(event_type, buffer.add))
+        except TypeError:
+            buffer.cancel()
+            raise
         with self._lock:
+            forgotten = [other for other in self._buffers if other.forgotten]
+            self._buffers -= set(forgotten)
             self._buffers.add(buffer)
             buffer.finish(self._end)
+        for other in forgotten:
+            other.cancel()
         return EventStream(self, buffer, timeout)
 
     def wait(self, buffer: _Buffer, deadline: Deadline) -> None:
         """Block until there is something to say about ``buffer``, or the time is over."""
-
-        def ready() -> bool:
-            return bool(buffer.events) or buffer.overflowed or buffer.end is not None
-
         if not self._dispatcher.threaded:
-            while not ready() and not deadline.expired:
-                if self._dispatcher.wait_until_delivered(Deadline(0)) and not ready():
-                    raise NotConnectedError("waiting for an event")
+            while not buffer.is_ready() and not deadline.expired:
                 self._dispatcher.pump(0.0, timeout=deadline.remaining())
             return
         if self._dispatcher.is_delivering_here():
@@ -257,4 +283,4 @@ class EventStreams:
                 "waiting for an event", "a callback would wait for itself; subscribe instead"
             )
         with buffer.condition:
-            deadline.wait_for(buffer.condition, ready)
+            deadline.wait_for(buffer.condition, buffer.is_ready)
