@@ -124,10 +124,13 @@ class OneTradeClient:
         :raises ConfigurationError: when ``ONETRADE_WS_URL`` is not set, or a setting is wrong
         """
         environ = os.environ if environ is None else environ
-        credentials = {"session_id", "access_token", "api_key"}
-        # Those of one kind that are given rule out those of the other kind in the environment.
-        names = {"http_url"} if credentials & set(settings) else {"http_url"} | credentials
-        for name in sorted(names):
+        names = ["http_url", "session_id", "access_token", "api_key"]
+        # Credentials of one kind that are given rule out those of the other kind in the environment.
+        if settings.get("api_key") is not None:
+            names = ["http_url"]
+        elif settings.get("session_id") is not None or settings.get("access_token") is not None:
+            names.remove("api_key")
+        for name in names:
             value = environ.get(f"ONETRADE_{name.upper()}")
             if value:
                 settings.setdefault(name, value)

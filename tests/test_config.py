@@ -599,6 +599,26 @@ def test_a_key_that_is_given_wins_over_a_session_in_the_environment() -> None:
     assert made == make_settings("wss://host.example", api_key="k-1")
 
 
+@pytest.mark.parametrize(
+    "given_settings",
+    [
+        {"session_id": "s-2"},
+        {"access_token": "t-2"},
+        {"api_key": None},
+        {"session_id": "s-2", "api_key": None},
+    ],
+)
+def test_the_environment_completes_what_is_given(given_settings: Dict[str, Any]) -> None:
+    environment = {
+        "ONETRADE_WS_URL": "wss://host.example",
+        "ONETRADE_SESSION_ID": "s-1",
+        "ONETRADE_ACCESS_TOKEN": "t-1",
+    }
+    made = built(OneTradeClient.from_env(environment, **given_settings))
+    expected = {"session_id": "s-1", "access_token": "t-1", **given_settings}
+    assert made == make_settings("wss://host.example", **expected)
+
+
 def test_an_empty_variable_is_not_set() -> None:
     environment = {
         "ONETRADE_WS_URL": "wss://host.example",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Iterable, Mapping, Optional
+from typing import Any, Mapping, Optional
 
 from ..errors import AuthenticationError, ServerError, SessionInUseError
+from .credentials import Credentials
 
 _IN_USE = "session is already used"
 _SHOWN = 200
@@ -20,14 +21,14 @@ def envelope(body: bytes) -> Optional[Mapping[str, Any]]:
     return answer if isinstance(answer, dict) else None
 
 
-def refusal(step: str, status: int, body: bytes, secrets: Iterable[Optional[str]]) -> Optional[ServerError]:
+def refusal(step: str, status: int, body: bytes, credentials: Credentials) -> Optional[ServerError]:
     """The error that an answer means, or None for a success.
 
     A status other than 2xx is a refusal. So is an envelope that says ``"success": false`` under status 200: the
     specification speaks of an error's message only, so both ways of saying it are understood, and the
     envelope's ``code`` then stands in for the status.
 
-    :param secrets: what must not show in the message
+    :param credentials: what must not show in the message
     """
     answer = envelope(body)
     refused = not 200 <= status <= 299
@@ -40,9 +41,7 @@ def refusal(step: str, status: int, body: bytes, secrets: Iterable[Optional[str]
     message = _message(answer, body)
     if _IN_USE in message.lower() or _IN_USE.encode() in body.lower():
         return SessionInUseError(step, status, _IN_USE)
-    for secret in secrets:
-        if secret:
-            message = message.replace(secret, "…")
+    message = credentials.hide_in(message)
     message = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
     if status in (401, 403):
         return AuthenticationError(step, status, message)

@@ -115,10 +115,3 @@ class Connection:
         :raises QueueFullError: when too many wait already; nothing is queued
         """
         self.outgoing.send(event_type, data)
-
-    def wait_until_closed(self, deadline: Deadline) -> bool:
-        """Block until there is no connection and none is attempted.
-
-        :returns: False when the time was over before
-        """
-        return self._lifecycle.wait_until(CLOSED, deadline=deadline)

@@ -90,14 +90,13 @@ class Exchange:
                     http.mount(scheme, _Adapter(self, step, host, deadline))
                 # Without one, a matching entry in ~/.netrc would be sent along.
                 http.auth = _no_credentials
+                # No timeout of its own: it would be for each byte, and the exchange ends with the deadline anyway.
                 with http.post(
-                    url, headers=headers, timeout=deadline.remaining(), allow_redirects=False, stream=True
+                    url, headers=headers, timeout=None, allow_redirects=False, stream=True
                 ) as response:
                     return response.status_code, _body(response)
         except requests.exceptions.SSLError as error:
             problem = _tls_problem(step, host, error)
-        except requests.exceptions.Timeout:
-            problem = NetworkError(step, host, "no answer in time")
         except (requests.exceptions.RequestException, OSError) as error:
             problem = NetworkError(step, host, _words(error))
         raise problem
@@ -145,9 +144,7 @@ class _Adapter(HTTPAdapter):
         self._exchange = exchange
 
         def open_connection(connection: HTTPConnection) -> socket.socket:
-            sock = exchange.open(step, host, (connection.host, connection.port or 80), deadline)
-            sock.settimeout(deadline.remaining())
-            return sock
+            return exchange.open(step, host, (connection.host, connection.port or 80), deadline)
 
         self._pool_classes = _pool_classes(open_connection)
         super().__init__()

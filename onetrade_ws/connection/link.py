@@ -14,9 +14,9 @@ from ..deadline import Deadline
 from ..errors import ConnectionLostError, OneTradeError, SessionLoggedOutError
 from ..protocol.codec import is_logout_of
 from ..protocol.frames import HEARTBEAT, Frame
+from .credentials import Credentials
 from .heartbeat import Heartbeat
 from .outgoing import OutgoingQueue
-from .session import Credentials
 from .stream import Stream
 from .transport import NORMAL_CLOSURE, Transport
 
@@ -107,6 +107,7 @@ class Link:
             if self._transport.opened:
                 self._heartbeat.stop()
                 self._heartbeat.join(Deadline(None))
+            self._deliver_held()
             self._ended.set()
         if self._logged_out:
             error = SessionLoggedOutError()
@@ -146,17 +147,21 @@ class Link:
         if full:
             self._heartbeat.restored.wait()
 
+    def _deliver_held(self) -> None:
+        # On the heartbeat thread after the opening, or on the reader thread when it never came to that.
+        with self._delivery_lock:
+            held, self._held = self._held, []
+            self._restored = True
+            if held:
+                self._deliver(held)
+
     # -- on the heartbeat thread ----------------------------------------------------------------------------
 
     def _restore(self) -> None:
         self._outgoing.attach(self._transport.send)
         self._opened_at = time.monotonic()
         self._on_open()
-        with self._delivery_lock:
-            held, self._held = self._held, []
-            self._restored = True
-            if held:
-                self._deliver(held)
+        self._deliver_held()
 
     def _silence(self) -> float:
         return 0.0 if self._delivering else time.monotonic() - self._stream.last_received

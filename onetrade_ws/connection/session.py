@@ -6,21 +6,12 @@ import os
 import ssl
 from urllib.parse import quote
 
-import attrs
-
 from ..config import Settings
 from ..deadline import Deadline
 from ..errors import ServerError
 from .answers import envelope, refusal
+from .credentials import Credentials
 from .exchange import Exchange
-
-
-@attrs.frozen
-class Credentials:
-    """What opens a WebSocket."""
-
-    session_id: str = attrs.field(repr=False)
-    access_token: str = attrs.field(repr=False)
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext:
@@ -45,7 +36,7 @@ def log_in(settings: Settings, exchange: Exchange, deadline: Deadline) -> Creden
     """
     url = f"{settings.http_url}/api/v1/oauth2/login?remember_me=false&grant_type=api_key"
     status, body = exchange.post("login", url, {"API-Key": settings.api_key or ""}, deadline)
-    error = refusal("login", status, body, [settings.api_key])
+    error = refusal("login", status, body, Credentials(api_key=settings.api_key))
     if error is not None:
         raise error
     data = (envelope(body) or {}).get("data")
@@ -53,7 +44,7 @@ def log_in(settings: Settings, exchange: Exchange, deadline: Deadline) -> Creden
     access_token = data.get("access_token") if isinstance(data, dict) else None
     if not (isinstance(session_id, str) and session_id and isinstance(access_token, str) and access_token):
         raise ServerError("login", status, "the answer holds no session_id and access_token")
-    return Credentials(session_id, access_token)
+    return Credentials(session_id, access_token, settings.api_key)
 
 
 def validate_session(
@@ -69,7 +60,6 @@ def validate_session(
     """
     url = f"{settings.http_url}/ws/v1/{quote(credentials.session_id, safe='')}"
     status, body = exchange.post("session validation", url, {}, deadline)
-    secrets = [credentials.session_id, credentials.access_token, settings.api_key]
-    error = refusal("session validation", status, body, secrets)
+    error = refusal("session validation", status, body, credentials)
     if error is not None:
         raise error

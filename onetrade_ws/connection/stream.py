@@ -153,10 +153,11 @@ class Stream:
             raise error
 
     def detach(self) -> socket.socket:
-        """Hand the connected socket out; this object is then good for ``close()`` alone."""
+        """Hand the connected socket out, blocking; this object is then good for ``close()`` alone."""
         with self._state_lock:
             sock, self._sock = self._sock, None
             if self._error is None and sock is not None:
+                sock.setblocking(True)
                 return sock
         if sock is not None:
             sock.close()

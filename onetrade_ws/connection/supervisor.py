@@ -23,11 +23,12 @@ from ..errors import (
 )
 from ..protocol.events import ClientEventType, Event, Gap, Reconnecting
 from ..protocol.frames import Frame
+from .credentials import Credentials
 from .exchange import Exchange
 from .lifecycle import CLOSED, CLOSING, CONNECTING, OPEN, Lifecycle
 from .link import Ending, Link
 from .outgoing import OutgoingQueue
-from .session import Credentials, log_in, tls_context, validate_session
+from .session import log_in, tls_context, validate_session
 
 logger = logging.getLogger("onetrade_ws.connection")
 
@@ -125,7 +126,8 @@ class Supervisor:
         if exchange is not None:
             exchange.abort(ConnectionLostError("disconnect() was called"))
         if link is not None:
-            link.close(deadline.sooner(_CLOSING_HANDSHAKE))
+            # Half of the time at most: the threads' end takes some, too.
+            link.close(deadline.sooner(min(_CLOSING_HANDSHAKE, (deadline.remaining() or 0.0) / 2)))
         if not (self._lifecycle.wait_until(CLOSED, deadline=deadline) and deadline.join(self._thread)):
             # It waits for the name of a server, which cannot be woken; it ends by itself after that.
             self._abandoned = True

@@ -14,8 +14,8 @@ from ..deadline import Deadline
 from ..errors import ConnectionClosedError, ConnectionLostError, HandshakeError, NetworkError, OneTradeError
 from ..protocol.frames import Frame
 from .answers import refusal
+from .credentials import Credentials
 from .reader import FrameReader
-from .session import Credentials
 from .stream import Stream
 
 logger = logging.getLogger("onetrade_ws.connection")
@@ -103,7 +103,7 @@ class Transport:
             return
         if 300 <= status <= 399:
             raise HandshakeError(self._host, f"it redirects (HTTP {status}), which is not followed")
-        error = refusal("handshake", status, body, [credentials.session_id, credentials.access_token])
+        error = refusal("handshake", status, body, credentials)
         raise error or HandshakeError(self._host, f"it answered HTTP {status}, not 101")
 
     def _ending(self, credentials: Credentials) -> OneTradeError:
@@ -112,14 +112,12 @@ class Transport:
             return self._explain_handshake(self._handshake_error)
         if reader.close_frame is not None:
             code, reason = reader.close_frame
-            for secret in (credentials.session_id, credentials.access_token):
-                reason = reason.replace(secret, "…")
-            return ConnectionClosedError(code, reason)
+            return ConnectionClosedError(code, credentials.hide_in(reason))
         if isinstance(reader.error, OneTradeError):
             return reader.error
         if isinstance(reader.error, WebSocketException):
             self.close(PROTOCOL_ERROR, timeout=0.0)
-            return ConnectionLostError(f"the server broke the WebSocket protocol ({reader.error.args[0]})")
+            return ConnectionLostError(f"the server broke the WebSocket protocol ({_words(reader.error)})")
         logger.error("reading failed for a reason of its own", exc_info=reader.error)
         return ConnectionLostError(f"reading failed: {type(reader.error).__name__}")
 
@@ -146,3 +144,9 @@ class Transport:
         return self._stream.send_last(
             ABNF.create_frame(struct.pack("!H", code), ABNF.OPCODE_CLOSE).format(), timeout
         )
+
+
+def _words(error: WebSocketException) -> str:
+    # Before 1.9 some of them hold a format and its arguments.
+    words, *arguments = error.args or ("unknown",)
+    return str(words) % tuple(arguments) if arguments else str(words)

@@ -179,10 +179,8 @@ def structure(value: object, model: Type[T]) -> T:
 def _explain(error: BaseException) -> StructureError:
     path = ""
     while isinstance(error, ClassValidationError):
-        with_notes, without = error.group_exceptions()
-        if not with_notes:
-            error = without[0]
-            break
+        # Each failure inside a model is that of a field, and noted as such.
+        with_notes, _ = error.group_exceptions()
         error, note = with_notes[0]
         path += f".{note.name}"
     reason = "required field missing" if isinstance(error, KeyError) else str(error)

@@ -179,6 +179,9 @@ WRONG: List[Tuple[bytes, str, Optional[str]]] = [
     (b"1,null,3", "$.bid", None),
     (b'1,"2",3', "$.bid", None),
     (b"1;2;3", "$.symbol_id", None),
+    # Only a line feed ends a record.
+    (b"1,2,3\r4,5,6", "$.ask", None),
+    (b"1,2,3\x0b4,5,6", "$.ask", None),
     (b"1,2,3,x", "$.last", "expected a number"),
     (b"1,2,3,4,x", "$.volume", "expected a number"),
     (b"1,2,3,4,5,x", "$.high", "expected a number"),

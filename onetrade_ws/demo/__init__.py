@@ -1,0 +1,1 @@
+"""The demonstration behind ``onetrade-ws demo``: built on the public API alone."""

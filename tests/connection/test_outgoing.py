@@ -1,0 +1,268 @@
+"""What is sent: in order, once, accounted for; and what is wanted: remembered, not queued."""
+
+from __future__ import annotations
+
+import json
+import threading
+from functools import partial
+from typing import Any, List
+
+import pytest
+
+from onetrade_ws import (
+    ClientEventType,
+    ConnectionLostError,
+    ConnectionState,
+    EncodeError,
+    EventMessageType,
+    QueueFullError,
+)
+from onetrade_ws.simulator import Simulator
+from tests.connection.conftest import Background, MakeClient, MakeHostile, messages
+from tests.connection.hostile import TIMEOUT, Peer
+
+ACCOUNT = ("start_account_all", None)
+
+
+def arrived(simulator: Simulator, count: int, connection: int = 1) -> List[Any]:
+    """The first ``count`` messages of a connection, once they are there."""
+    simulator.wait_for(lambda simulator: len(messages(simulator, connection)) >= count)
+    return messages(simulator, connection)
+
+
+def test_what_is_sent_before_connect_goes_out_in_order(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator)
+    for number in range(100):
+        client.send("note", number)
+    assert client.stats().messages_waiting == 100
+    client.connect()
+    assert arrived(simulator, 101) == [ACCOUNT] + [("note", number) for number in range(100)]
+    assert client.stats().messages_waiting == 0
+    assert client.stats().messages_written == 101
+
+
+def test_the_queue_is_cleared_as_it_is_sent(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator)
+    client.send("note", 1)
+    client.connect()
+    arrived(simulator, 2)
+    with client.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        simulator.drop()
+    client.send("note", 2)
+    assert arrived(simulator, 2, connection=2) == [ACCOUNT, ("note", 2)]
+
+
+def test_whole_messages_of_any_size(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator)
+    client.connect()
+    sizes = [0, 1, 125 - 27, 126, 65_535, 65_536, 900_000]
+    for size in sizes:
+        client.send("note", "é" * (size // 2))
+    sent = [data for name, data in arrived(simulator, len(sizes) + 1) if name == "note"]
+    assert [len(data) for data in sent] == [size // 2 for size in sizes]
+
+
+def test_a_limit_and_what_is_over_it(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator, outgoing_limit=3)
+    for number in range(3):
+        client.send("note", number)
+    with pytest.raises(QueueFullError) as caught:
+        client.send("note", 3)
+    assert caught.value.limit == 3
+    assert "3 messages" in str(caught.value)
+    # Subscriptions are not queued, so that they always fit.
+    client.subscribe_market(1)
+    assert client.stats().messages_waiting == 3
+    client.connect()
+    client.send("note", 4)
+    assert arrived(simulator, 6)[2:] == [("note", number) for number in (0, 1, 2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("event_type", "data"),
+    [
+        ("note", float("nan")),
+        ("note", float("inf")),
+        ("note", {1: "x"}),
+        ("note", {"x": {None: 1}}),
+        ("note", object()),
+        ("note", b"bytes"),
+        ("note", "\ud800"),
+        ("note", {1, 2}),
+        ("", None),
+        (None, None),
+        (5, None),
+    ],
+)
+def test_what_is_not_json_is_refused_at_the_caller(
+    simulator: Simulator, make_client: MakeClient, event_type: Any, data: Any
+) -> None:
+    client = make_client(simulator)
+    with pytest.raises(EncodeError):
+        client.send(event_type, data)
+    assert client.stats().messages_waiting == 0
+    client.connect()
+    with pytest.raises(EncodeError):
+        client.send(event_type, data)
+    client.send("end")
+    assert arrived(simulator, 2) == [ACCOUNT, ("end", None)]
+
+
+@pytest.mark.parametrize("symbol_id", [True, 1.0, "1", None, [1]])
+def test_what_is_no_symbol_id_is_refused_and_forgotten(
+    simulator: Simulator, make_client: MakeClient, symbol_id: Any
+) -> None:
+    client = make_client(simulator)
+    for call in (client.subscribe_market, client.unsubscribe_market):
+        with pytest.raises(EncodeError):
+            call(symbol_id)
+    client.connect()
+    client.send("end")
+    assert arrived(simulator, 2) == [ACCOUNT, ("end", None)]
+
+
+def test_every_outgoing_message_of_the_document(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator, account_updates=False)
+    client.connect()
+    client.subscribe_market(1)
+    client.unsubscribe_market(1)
+    client.start_account_all()
+    client.stop_account_all()
+    client.send(EventMessageType.PING)
+    texts = ['{"type":"market_subscribe_symbol","data":1}', '{"type":"market_unsubscribe_symbol","data":1}',
+             '{"type":"start_account_all","data":null}', '{"type":"stop_account_all","data":null}',
+             '{"type":"ping","data":null}']  # fmt: skip
+    arrived(simulator, 5)
+    assert [message.text for message in simulator.messages if message.payload != b"9"] == texts
+
+
+def test_asking_twice_sends_once(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator)
+    client.subscribe_market(1)
+    client.connect()
+    for _ in range(2):
+        client.subscribe_market(1)
+        client.unsubscribe_market(5)
+        client.start_account_all()
+        client.subscribe_market(2)
+    for _ in range(2):
+        client.unsubscribe_market(1)
+        client.stop_account_all()
+    client.send("end")
+    assert arrived(simulator, 6) == [
+        ACCOUNT,
+        ("market_subscribe_symbol", 1),
+        ("market_subscribe_symbol", 2),
+        ("market_unsubscribe_symbol", 1),
+        ("stop_account_all", None),
+        ("end", None),
+    ]
+
+
+@pytest.mark.parametrize("spelled", [EventMessageType.MARKET_SUBSCRIBE_SYMBOL, "market_subscribe_symbol"])
+def test_a_subscription_by_send_is_remembered_too(
+    simulator: Simulator, make_client: MakeClient, spelled: str
+) -> None:
+    client = make_client(simulator)
+    client.send(spelled, 3)
+    client.send("stop_account_all")
+    assert client.stats().messages_waiting == 0
+    client.connect()
+    with client.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        simulator.drop()
+    client.send("end")
+    assert arrived(simulator, 2, connection=2) == [("market_subscribe_symbol", 3), ("end", None)]
+
+
+def test_what_waits_in_the_queue_goes_out_before_a_later_subscription(
+    simulator: Simulator, make_client: MakeClient
+) -> None:
+    client = make_client(simulator)
+    for number in range(1000):
+        client.send("note", number)
+    client.connect()
+    client.subscribe_market(1)
+    client.send("end")
+    assert arrived(simulator, 1003)[-2:] == [("market_subscribe_symbol", 1), ("end", None)]
+
+
+def test_many_threads_send_at_once(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator)
+    client.connect()
+
+    def talk(speaker: int) -> None:
+        for number in range(200):
+            client.send("note", [speaker, number])
+
+    for talking in [Background(partial(talk, speaker)) for speaker in range(4)]:
+        talking.result()
+    notes = [data for name, data in arrived(simulator, 801) if name == "note"]
+    assert len(notes) == 800
+    for speaker in range(4):
+        assert [number for who, number in notes if who == speaker] == list(range(200))
+
+
+def test_sending_inside_a_callback(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator)
+    client.subscribe("question", lambda event: client.send("answer", event.data))
+    client.connect()
+    for number in range(20):
+        simulator.emit("question", number)
+    assert arrived(simulator, 21)[1:] == [("answer", number) for number in range(20)]
+
+
+def test_a_message_that_is_cut_off_goes_out_again_first(
+    hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        if peer.number == 1:
+            # The beat, and a part of the message, which does not fit into the buffers as a whole.
+            for _ in range(3):
+                peer.receive()
+            peer.reset()
+        else:
+            peer.serve()
+
+    server = hostile(script, receive_buffer=4096)
+    client = make_client(server, account_updates=False, heartbeat_interval=3600, heartbeat_timeout=60)
+    client.connect()
+    with client.expect(ClientEventType.GAP, timeout=TIMEOUT) as expected:
+        client.send("large", "x" * 12_000_000)
+        client.send("small")
+    assert isinstance(expected.event.data.reason, ConnectionLostError)
+    server.wait_for(lambda server: len(server.messages(2)) == 2)
+    large, small = (json.loads(text) for text in server.messages(2))
+    assert (large["type"], len(large["data"])) == ("large", 12_000_000)
+    assert small == {"type": "small", "data": None}
+    assert client.stats().messages_written == 2
+    assert client.state is ConnectionState.OPEN
+
+
+def test_a_subscription_that_is_cut_off_is_restored_once(
+    hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    huge = 10**4000
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        if peer.number == 1:
+            peer.receive()
+            assert cut.wait(TIMEOUT)
+            peer.reset()
+        else:
+            peer.serve()
+
+    cut = threading.Event()
+    server = hostile(script, receive_buffer=4096)
+    client = make_client(server, account_updates=False, heartbeat_interval=3600, heartbeat_timeout=60)
+    client.connect()
+    cutting = Background(cut.set)
+    for number in range(1_500):
+        client.subscribe_market(huge + number)
+    cutting.result()
+    client.send("end")
+    server.wait_for(lambda server: any('"end"' in text for text in server.messages()))
+    last = max(frame.connection for frame in server.frames)
+    wanted = [json.loads(text)["data"] for text in server.messages(last)]
+    assert wanted == [huge + number for number in range(1_500)] + [None]
