@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from types import TracebackType
-from typing import Any, Mapping, Optional, Sequence, Type
+from typing import Any, Mapping, Optional, Sequence, Type, TypeVar
 
 from .account import Account
 from .config import PRICE_COLUMNS, ReconnectPolicy, make_settings
@@ -22,6 +22,9 @@ from .protocol.events import ClientEventType, ConnectionState, Event, EventType,
 from .stats import Stats
 
 _DEFAULT_POLICY = ReconnectPolicy()
+
+
+C = TypeVar("C", bound="OneTradeClient")
 
 
 class OneTradeClient:
@@ -115,7 +118,7 @@ class OneTradeClient:
         self._connection = Connection(settings, deliver=self._queue.put, announce=self._announce)
 
     @classmethod
-    def from_env(cls, environ: Optional[Mapping[str, str]] = None, **settings: Any) -> OneTradeClient:
+    def from_env(cls: Type[C], environ: Optional[Mapping[str, str]] = None, **settings: Any) -> C:
         """A client whose address and credentials come from environment variables: ``ONETRADE_WS_URL`` and, as far as
         they are set, ``ONETRADE_HTTP_URL``, ``ONETRADE_SESSION_ID``, ``ONETRADE_ACCESS_TOKEN``, ``ONETRADE_API_KEY``.
 

@@ -82,11 +82,13 @@ class Connection:
             # Ctrl-C, above all.
             supervisor.stop(Deadline(_GRACE))
             raise
+        # It may have ended since: a callback may disconnect at once.
+        if supervisor.openings:
+            return
         if not in_time:
             supervisor.stop(Deadline(_GRACE))
             raise ConnectTimeoutError(timeout, supervisor.attempts, supervisor.last_error)
-        if self.state is CLOSED:
-            raise supervisor.reason or NotConnectedError("connect()")
+        raise supervisor.reason or NotConnectedError("connect()")
 
     def _join(self, deadline: Deadline, timeout: float) -> bool:
         """Wait for somebody else's life to be open, and share its outcome.
@@ -94,12 +96,15 @@ class Connection:
         :returns: False when it has ended in a disconnect() that was under way already
         """
         life, ending = self._lifecycle.life, self.state is CLOSING
+        openings = 0 if life is None else life.openings
         if not self._lifecycle.wait_until(OPEN, CLOSED, deadline=deadline):
             raise ConnectTimeoutError(timeout, 0)
-        if self.state is not CLOSED:
+        if self.state is OPEN:
             return True
         if life is None or ending:
             return False
+        if life.openings > openings:
+            return True
         raise life.reason or NotConnectedError("connect()")
 
     def disconnect(self, deadline: Deadline) -> None:

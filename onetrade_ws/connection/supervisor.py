@@ -81,6 +81,8 @@ class Supervisor:
     ) -> None:
         #: How many attempts were begun since the last loss, or since the start.
         self.attempts = 0
+        #: How many times the connection was open in this life.
+        self.openings = 0
         #: Why the last attempt failed.
         self.last_error: Optional[OneTradeError] = None
         #: Why this life ended, when it was not asked to.
@@ -258,8 +260,11 @@ class Supervisor:
     # -- the heartbeat thread -------------------------------------------------------------------------------
 
     def _opened(self) -> None:
+        # Counted before anybody can see the state.
+        self.openings += 1
         # Account updates have been asked for again: the deaf time ends here, not with the handshake.
         if not self._lifecycle.move(self, OPEN):
+            self.openings -= 1
             return
         self._counters.connections += 1
         logger.info("connected to %s", self._settings.host)

@@ -184,6 +184,23 @@ def test_address_and_credentials_can_come_from_the_environment(
         OneTradeClient.from_env({"ONETRADE_API_KEY": "key"})
 
 
+def test_credentials_that_are_given_rule_out_those_of_the_other_kind_in_the_environment(
+    simulator: Simulator,
+) -> None:
+    wrong = {
+        "ONETRADE_WS_URL": simulator.ws_url,
+        "ONETRADE_SESSION_ID": "wrong",
+        "ONETRADE_ACCESS_TOKEN": "wrong",
+    }
+    with OneTradeClient.from_env(wrong, api_key=simulator.api_key) as client:
+        assert messages(client, simulator) == [START]
+    wrong = {"ONETRADE_WS_URL": simulator.ws_url, "ONETRADE_API_KEY": "wrong"}
+    with OneTradeClient.from_env(
+        wrong, session_id=simulator.session_id, access_token=simulator.access_token
+    ) as client:
+        assert messages(client, simulator, connection=2) == [START]
+
+
 def test_account_updates_are_not_started_when_they_are_not_wanted(
     make_client: MakeClient, simulator: Simulator
 ) -> None:

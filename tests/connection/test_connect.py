@@ -148,13 +148,6 @@ def test_a_joined_connect_that_is_refused_is_refused_for_both(
 # -- no connection in time ------------------------------------------------------------------------------------
 
 
-def refused_port(hostile: MakeHostile) -> HostileServer:
-    """A server that has gone."""
-    server = hostile()
-    server.stop()
-    return server
-
-
 def silent_at_tcp(hostile: MakeHostile) -> HostileServer:
     server: HostileServer = hostile(tcp=Peer.hold)
     return server
@@ -200,7 +193,6 @@ def half_a_handshake(hostile: MakeHostile) -> HostileServer:
 @pytest.mark.parametrize(
     ("start", "step"),
     [
-        (refused_port, "session validation"),
         (silent_at_tcp, "session validation"),
         (silent_at_validation, "session validation"),
         (half_a_head_at_validation, "session validation"),
@@ -222,6 +214,18 @@ def test_no_connection_in_time(hostile: MakeHostile, make_client: MakeClient, st
     assert str(caught.value.last_error) in str(caught.value)
     assert isinstance(caught.value, TimeoutError)
     assert isinstance(caught.value, ConnectError)
+
+
+def test_a_server_that_refuses_connections(simulator: Simulator, make_client: MakeClient) -> None:
+    held, port = free_port()
+    with closing(held):
+        client = make_client(simulator, url=f"ws://127.0.0.1:{port}")
+        with pytest.raises(ConnectTimeoutError) as caught:
+            client.connect(timeout=0.2)
+    assert isinstance(caught.value.last_error, NetworkError)
+    assert caught.value.last_error.step == "session validation"
+    assert "refused" in caught.value.last_error.reason.lower()
+    assert caught.value.attempts > 1
 
 
 def test_a_websocket_server_that_refuses_connections(simulator: Simulator, make_client: MakeClient) -> None:

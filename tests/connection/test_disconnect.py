@@ -112,6 +112,7 @@ def test_what_waits_to_be_sent_stays(simulator: Simulator, make_client: MakeClie
     assert client.stats().messages_waiting == 1
     client.connect()
     simulator.wait_for(lambda simulator: b'"later"' in simulator.messages[-1].payload)
+    client.send("end")
     assert client.stats().messages_waiting == 0
 
 
@@ -639,7 +640,7 @@ client.wait_for("market_feed", timeout=10)
 
 @pytest.mark.parametrize(
     "ending",
-    ["", "sys.exit(0)", "simulator.freeze()", "simulator.stop()", "client.pump = None; del client"],
+    ["", "sys.exit(0)", "simulator.freeze()", "client.pump = None; del client"],
 )
 def test_a_program_that_ends_without_disconnecting(ending: str) -> None:
     finished = run_python(PROGRAM + ending)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Iterator, List, Tuple
 
 import pytest
@@ -19,7 +19,7 @@ from onetrade_ws import (
 )
 from onetrade_ws.simulator import Simulator
 from tests.connection.conftest import FAST
-from tests.connection.hostile import TIMEOUT
+from tests.connection.hostile import TIMEOUT, free_port
 
 _DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
 
@@ -89,9 +89,9 @@ def test_clients_that_are_refused() -> None:
 
 
 def test_clients_for_whom_nobody_is_there() -> None:
-    with Simulator(live=False) as simulator:
-        client = client_of(simulator)
-    with nothing_is_left():
+    held, port = free_port()
+    client = OneTradeClient(f"ws://127.0.0.1:{port}", session_id="s", access_token="t", reconnect=FAST)
+    with closing(held), nothing_is_left():
         for _ in range(20):
             with pytest.raises(ConnectTimeoutError):
                 client.connect(timeout=0.06)

@@ -177,6 +177,8 @@ def test_several_losses_in_a_row_while_both_sides_talk(simulator: Simulator, mak
             fault(simulator)
             events += read_until(stream, lambda event: event.type is ClientEventType.GAP)
         events += read_until(stream, is_number)
+    with client.expect("settled", timeout=TIMEOUT):
+        simulator.emit("settled")
     client.send("end")
     simulator.wait_for(lambda simulator: any(b'"end"' in message.payload for message in simulator.messages))
     client.disconnect()
