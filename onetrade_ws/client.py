@@ -304,8 +304,9 @@ class OneTradeClient:
     def events(self, *event_types: Optional[EventType], timeout: Optional[float] = None) -> EventStream:
         """An iterator over events, for code without callbacks.
 
-        It receives from this call on. It ends after ``disconnect()``, or when no event came within ``timeout``;
-        when the client ended for a reason, it raises that, after the events that came before. Usable in a
+        It receives from this call on. It ends after ``disconnect()``, at once on a client that is not connected,
+        or when no event came within ``timeout``; when the client ended for a reason, it raises that, after the
+        events that came before. Usable in a
         ``with`` block, whose end unsubscribes; letting go of it does, too. With ``dispatch="manual"`` reading it
         runs callbacks on this thread.
 
@@ -313,7 +314,8 @@ class OneTradeClient:
         :param timeout: seconds to wait for each event; None: as long as it takes
         :raises SlowConsumerError: (while iterating) when ``events_limit`` events waited unread; of quotes and
             profit updates only the newest of each symbol and position are kept before it comes to that
-        :raises CallbackThreadError: (while iterating) inside a callback, which would wait for itself
+        :raises CallbackThreadError: (while iterating) inside a callback, which would wait for itself; with
+            ``dispatch="manual"`` it is legal there
         """
         return self._streams.open(event_types, timeout)
 
@@ -333,9 +335,10 @@ class OneTradeClient:
             is it
         :param timeout: seconds from the end of the block; None: as long as it takes
         :raises WaitTimeoutError: (at the end of the block) when it did not come in time
-        :raises NotConnectedError: (at the end of the block) when the client was disconnected before
+        :raises NotConnectedError: (at the end of the block) when the client is not connected
         :raises OneTradeError: (at the end of the block) why the client ended before
-        :raises CallbackThreadError: (at the end of the block) inside a callback, which would wait for itself
+        :raises CallbackThreadError: (at the end of the block) inside a callback, which would wait for itself; with
+            ``dispatch="manual"`` it is legal there
         """
         what = "event" if event_type is None else str(event_type)
         return Expectation(self._streams.open([event_type], None), what, where, timeout)

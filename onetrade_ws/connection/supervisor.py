@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -145,7 +146,9 @@ class Supervisor:
         except OneTradeError as error:
             self.reason = error
         except Exception as error:
-            logger.exception("the reader thread failed for a reason of its own")
+            # A log handler of the program's, or a bug of ours. Nobody must wait for a thread that is gone.
+            with contextlib.suppress(Exception):
+                logger.exception("the reader thread failed for a reason of its own")
             self.reason = ReconnectFailedError(self.attempts, OneTradeError(type(error).__name__))
         if isinstance(self.reason, SessionInUseError):
             self._say(ClientEventType.SESSION_IN_USE, self.reason)

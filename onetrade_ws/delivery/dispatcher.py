@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -220,8 +221,9 @@ class Dispatcher:
         try:
             return self._advance()
         except Exception:
-            # Not from a callback: a bug of ours. It must not make the client deaf.
-            logger.exception("delivering an event failed")
+            # Not from a callback: a log handler of the program's, or a bug of ours. It must not make the client deaf.
+            with contextlib.suppress(Exception):
+                logger.exception("delivering an event failed")
             return True
 
     def _advance(self) -> bool:
