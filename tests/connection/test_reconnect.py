@@ -44,6 +44,8 @@ from tests.connection.hostile import TIMEOUT, Peer, close_frame, event_frame, we
 
 NUMBERED = "numbered"
 ACCOUNT = ("start_account_all", None)
+# Bytes that may wait for a client that is slower than the producer: little, or the test waits for it.
+BACKLOG = 200_000
 
 
 def subscribed(symbol_id: int) -> Tuple[str, int]:
@@ -65,8 +67,8 @@ class Producer:
                 return
             self._simulator.emit(NUMBERED, number)
             # Full speed is the client's: what waits unsent is lost in a drop, and proves nothing.
-            if number % 100 == 0 and self._simulator.unsent > 1_000_000:
-                self._simulator.wait_for(lambda simulator: simulator.unsent < 100_000)
+            if number % 100 == 0 and self._simulator.unsent > BACKLOG:
+                self._simulator.wait_for(lambda simulator: simulator.unsent < BACKLOG / 2)
 
     def __enter__(self) -> Producer:
         self._thread.start()
@@ -105,7 +107,7 @@ def at_least(number: int) -> Callable[[Event], bool]:
 def test_a_loss_in_the_middle_of_a_busy_stream(
     simulator: Simulator, make_client: MakeClient, fault: Callable[[Simulator], None]
 ) -> None:
-    client = make_client(simulator)
+    client = make_client(simulator, queue_limit=BACKLOG)
     client.subscribe_market(1)
     client.subscribe_market(2)
     stream = client.events(NUMBERED, ClientEventType.GAP, ClientEventType.RECONNECTING, timeout=TIMEOUT)
@@ -157,7 +159,7 @@ def test_a_loss_in_the_middle_of_a_busy_stream(
 
 
 def test_several_losses_in_a_row_while_both_sides_talk(simulator: Simulator, make_client: MakeClient) -> None:
-    client = make_client(simulator, outgoing_limit=1_000_000)
+    client = make_client(simulator, outgoing_limit=1_000_000, queue_limit=BACKLOG)
     client.subscribe_market(7)
     stream = client.events(NUMBERED, ClientEventType.GAP, timeout=TIMEOUT)
     sent = count()
