@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any, Callable, Optional, Sequence
 
 from ..config import Settings
@@ -11,6 +12,7 @@ from ..protocol.events import ConnectionState, Event
 from ..protocol.frames import Frame
 from .lifecycle import CLOSED, CLOSING, OPEN, Lifecycle
 from .outgoing import OutgoingQueue
+from .session import tls_context
 from .subscriptions import Subscriptions
 from .supervisor import Counters, Supervisor
 
@@ -37,6 +39,7 @@ class Connection:
         self._settings = settings
         self._deliver = deliver
         self._announce = announce
+        self._context: Optional[ssl.SSLContext] = None
         self._lifecycle: Lifecycle[Supervisor] = Lifecycle(announce)
 
     @property
@@ -68,6 +71,7 @@ class Connection:
             self._lifecycle,
             self.outgoing,
             self.counters,
+            self._tls_context(),
             deliver=self._deliver,
             announce=self._announce,
             timeout=timeout,
@@ -89,6 +93,11 @@ class Connection:
             supervisor.stop(Deadline(_GRACE))
             raise ConnectTimeoutError(timeout, supervisor.attempts, supervisor.last_error)
         raise supervisor.reason or NotConnectedError("connect()")
+
+    def _tls_context(self) -> Optional[ssl.SSLContext]:
+        if self._context is None:
+            self._context = tls_context(self._settings)
+        return self._context
 
     def _join(self, deadline: Deadline, timeout: float) -> bool:
         """Wait for somebody else's life to be open, and share its outcome.

@@ -27,10 +27,10 @@ class Exchange:
     Every socket timeout of ``requests`` begins anew with each byte that arrives, so that a server that drips never
     times out. Here the connection is cut when the time is over, whatever the request is waiting for.
 
-    :param context: for ``https://``
+    :param context: for ``https://``; None when there is none
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: Optional[ssl.SSLContext]) -> None:
         self._context = context
         # Guards everything below.
         self._lock = threading.Lock()

@@ -95,7 +95,7 @@ class Link:
         """Seconds from the last answered beat to its answer."""
         return self._heartbeat.round_trip
 
-    def run(self, context: ssl.SSLContext, deadline: Deadline) -> Ending:
+    def run(self, context: Optional[ssl.SSLContext], deadline: Deadline) -> Ending:
         """Connect, and stay connected: blocks until the end.
 
         :param deadline: for TCP, TLS and handshake together

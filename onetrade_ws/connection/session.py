@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import os
 import ssl
+from typing import Optional
 from urllib.parse import quote
 
 from ..config import Settings
 from ..deadline import Deadline
-from ..errors import ServerError
+from ..errors import ConfigurationError, ServerError
 from .answers import envelope, refusal
 from .credentials import Credentials
 from .exchange import Exchange
 
+_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
-def tls_context(settings: Settings) -> ssl.SSLContext:
+
+def tls_context(settings: Settings) -> Optional[ssl.SSLContext]:
     """The caller's context, or Python's default one, with the CA bundle that the environment names for requests.
+    None when nothing is encrypted: loading the authorities takes a while.
 
     Both steps of connecting use it, so that they trust the same authorities.
+
+    :raises ConfigurationError: when that CA bundle cannot be read
     """
     if settings.ssl_context is not None:
         return settings.ssl_context
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if bundle and os.path.isdir(bundle):
-        return ssl.create_default_context(capath=bundle)
-    return ssl.create_default_context(cafile=bundle or None)
+    if not (settings.url.startswith("wss:") or settings.http_url.startswith("https:")):
+        return None
+    for name in _BUNDLE_VARIABLES:
+        bundle = os.environ.get(name)
+        if bundle:
+            try:
+                if os.path.isdir(bundle):
+                    return ssl.create_default_context(capath=bundle)
+                return ssl.create_default_context(cafile=bundle)
+            except OSError:
+                allowed = "the path of a file or directory with certificates"
+                raise ConfigurationError(name, bundle, allowed) from None
+    return ssl.create_default_context()
 
 
 def log_in(settings: Settings, exchange: Exchange, deadline: Deadline) -> Credentials:

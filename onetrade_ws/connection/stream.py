@@ -28,6 +28,8 @@ from ..errors import (
 
 _CHUNK = 256 * 1024
 _HEAD_LIMIT = 64 * 1024
+# Seconds that the body of a refusal may take, when its length is not known.
+_MOMENT = 0.5
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
 
@@ -192,7 +194,9 @@ class Stream:
 
     def _read_body(self, head: bytes, deadline: Deadline) -> bytes:
         length = _CONTENT_LENGTH.search(head)
-        wanted = head.index(b"\r\n\r\n") + 4 + (int(length.group(1)) if length else 0)
+        # Without a length it ends with the connection, which a server may leave open: a moment has to do.
+        wanted = head.index(b"\r\n\r\n") + 4 + int(length.group(1)) if length else _HEAD_LIMIT
+        deadline = deadline if length else deadline.sooner(_MOMENT)
         # What arrived says enough, when the rest does not come.
         with contextlib.suppress(OneTradeError, _TimeIsOverError):
             while len(head) < min(wanted, _HEAD_LIMIT):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import ssl
 import threading
 import time
 from typing import Callable, NoReturn, Optional, Sequence
@@ -29,7 +30,7 @@ from .exchange import Exchange
 from .lifecycle import CLOSED, CLOSING, CONNECTING, OPEN, Lifecycle
 from .link import Ending, Link
 from .outgoing import OutgoingQueue
-from .session import log_in, tls_context, validate_session
+from .session import log_in, validate_session
 
 logger = logging.getLogger("onetrade_ws.connection")
 
@@ -75,6 +76,7 @@ class Supervisor:
         lifecycle: Lifecycle[Supervisor],
         outgoing: OutgoingQueue,
         counters: Counters,
+        context: Optional[ssl.SSLContext],
         *,
         deliver: Callable[[Sequence[Frame]], None],
         announce: Callable[[Event], None],
@@ -98,7 +100,7 @@ class Supervisor:
         self._credentials: Optional[Credentials] = None
         if settings.session_id is not None and settings.access_token is not None:
             self._credentials = Credentials(settings.session_id, settings.access_token)
-        self._context = tls_context(settings)
+        self._context = context
         # The last loss, until the connection is open again.
         self._loss: Optional[Ending] = None
         self._stop = threading.Event()
@@ -275,7 +277,12 @@ class Supervisor:
         if loss is not None:
             self._say(
                 ClientEventType.GAP,
-                Gap(started_at=loss.last_received_at, ended_at=time.time(), reason=loss.error),
+                Gap(
+                    started_at=loss.last_received_at,
+                    # The wall clock may have been set back meanwhile.
+                    ended_at=max(loss.last_received_at, time.time()),
+                    reason=loss.error,
+                ),
             )
 
     def _say(self, event_type: ClientEventType, data: object) -> None:

@@ -58,7 +58,9 @@ class Transport:
         """Whether the connection was ever open."""
         return self._reader.opened
 
-    def run(self, credentials: Credentials, context: ssl.SSLContext, deadline: Deadline) -> OneTradeError:
+    def run(
+        self, credentials: Credentials, context: Optional[ssl.SSLContext], deadline: Deadline
+    ) -> OneTradeError:
         """Connect, and read until the end.
 
         :param deadline: for TCP, TLS and handshake together
@@ -73,11 +75,12 @@ class Transport:
         finally:
             self._stream.close()
 
-    def _open(self, context: ssl.SSLContext, deadline: Deadline) -> None:
+    def _open(self, context: Optional[ssl.SSLContext], deadline: Deadline) -> None:
         parts = urlsplit(self._url)
         host = parts.hostname or ""
         self._stream.connect(host, parts.port or (443 if parts.scheme == "wss" else 80), deadline)
         if parts.scheme == "wss":
+            assert context is not None
             self._stream.start_tls(context, host, deadline)
 
     def _run_app(self, credentials: Credentials, deadline: Deadline) -> None:
