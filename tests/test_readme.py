@@ -61,8 +61,10 @@ def test_every_block_is_one_of_the_languages_that_are_tested() -> None:
 def test_python_block(number: int, environment: Dict[str, str]) -> None:
     """Each prints something and ends well; one that waits for Ctrl-C gets it after a few lines."""
     block = PYTHON_BLOCKS[number]
+    # A program started in the background of a script has Ctrl-C ignored, and so have its children.
+    program_text = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{block}"
     program = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", block],
+        [sys.executable, "-W", "error", "-c", program_text],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -94,13 +96,34 @@ def test_the_first_quote_takes_six_lines() -> None:
     assert len([line for line in PYTHON_BLOCKS[0].splitlines() if line.strip()]) <= 6
 
 
+COMMANDS = [line.split("#")[0].split() for block in code_blocks("sh") for line in block.splitlines() if line]
+
+
 def test_shell_blocks_name_targets_that_exist() -> None:
-    commands = [
-        line.split("#")[0].split() for block in code_blocks("sh") for line in block.splitlines() if line
-    ]
-    assert [program for program, *_ in commands] == ["make"] * len(commands)
     targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
-    assert {target for _, target in commands} <= targets
+    named = [target for program, target, *_ in COMMANDS if program == "make"]
+    assert named == ["demo", "test"]
+    assert set(named) <= targets
+
+
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if command[0] != "make"], ids=lambda command: command[2]
+)
+def test_other_shell_commands(command: List[str]) -> None:
+    """They run with the interpreter that the make targets install; here it is the one that runs the tests."""
+    assert command[0] == ".venv/bin/python"
+    seconds = ["--seconds", "0.5"] if "--simulator" in command else []
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", *command[1:], *seconds],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=50,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
+    assert finished.stdout
 
 
 def documented_defaults() -> List[Tuple[str, str]]:

@@ -177,8 +177,13 @@ def test_ctrl_c_on_a_terminal_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> 
     pty = pytest.importorskip("pty")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
     master, slave = pty.openpty()
+    # A program started in the background of a script has Ctrl-C ignored, and so have its children.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from onetrade_ws.cli import main; sys.exit(main(['demo', '--duration', '3600']))"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "onetrade_ws", "demo", "--duration", "3600"],
+        [sys.executable, "-c", program],
         stdin=slave,
         stdout=slave,
         stderr=slave,
