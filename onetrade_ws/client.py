@@ -15,7 +15,7 @@ from .delivery.dispatcher import Dispatcher
 from .delivery.observers import Callback, ObserverRegistry, Subscription
 from .delivery.queue import EventQueue
 from .delivery.waiting import EventStream, EventStreams, Expectation, Where
-from .errors import CallbackThreadError, ConfigurationError
+from .errors import CallbackThreadError, ConfigurationError, NotConnectedError
 from .protocol.codec import Codec
 from .protocol.enums import EventMessageType
 from .protocol.events import ClientEventType, ConnectionState, Event, EventType, StateChange
@@ -173,7 +173,8 @@ class OneTradeClient:
         Idempotent, and legal inside a callback: it then does not wait for the callbacks, which end after it.
         :meth:`connect` works again afterwards. Messages that wait stay queued.
 
-        :param timeout: seconds after which it returns all the same; a callback that takes longer is left behind
+        :param timeout: seconds after which it returns all the same; a callback that takes longer is left behind, and
+            what the server sent after its event then reaches :attr:`account`, but no callback
         """
         deadline = Deadline(timeout)
         self._queue.lift_limit()
@@ -205,11 +206,14 @@ class OneTradeClient:
         With ``dispatch="manual"`` callbacks run meanwhile, on this thread.
 
         :param timeout: seconds; None: as long as it takes
-        :returns: True after ``disconnect()``, or when it was never connected; False when the time was over before
+        :returns: True after ``disconnect()``; False when the time was over before
         :raises OneTradeError: why the client ended, when nobody disconnected it: logged out, session in use,
             refused, or the reconnect policy's limit
+        :raises NotConnectedError: when ``connect()`` was never called
         :raises CallbackThreadError: inside a callback, which would wait for itself
         """
+        if self._streams.never_connected:
+            raise NotConnectedError("wait() before connect()")
         if self._dispatcher.is_delivering_here():
             raise CallbackThreadError("wait()", "a callback would wait for itself; let it return")
         deadline = Deadline(timeout)
@@ -256,8 +260,8 @@ class OneTradeClient:
         """Send ``{"type": event_type, "data": data}``, or queue it while the connection is not open.
 
         What waits goes out in order on the next connection, after the subscriptions. Blocks only while the server
-        takes nothing, at most ``heartbeat_timeout`` seconds. The four subscription messages are not queued but
-        remembered, as by the methods for them.
+        takes nothing: at most ``heartbeat_timeout`` seconds for a message, and it goes after those that wait. The
+        four subscription messages are not queued but remembered, as by the methods for them.
 
         :param event_type: an :class:`.EventMessageType`, or a string for a type that this library does not know
         :param data: anything that JSON can hold
@@ -304,14 +308,14 @@ class OneTradeClient:
     def events(self, *event_types: Optional[EventType], timeout: Optional[float] = None) -> EventStream:
         """An iterator over events, for code without callbacks.
 
-        It receives from this call on. It ends after ``disconnect()``, at once on a client that is not connected,
-        or when no event came within ``timeout``; when the client ended for a reason, it raises that, after the
-        events that came before. Usable in a
+        It receives from this call on. It ends after ``disconnect()``, or when no event came within ``timeout``;
+        when the client ended for a reason, it raises that, after the events that came before. Usable in a
         ``with`` block, whose end unsubscribes; letting go of it does, too. With ``dispatch="manual"`` reading it
         runs callbacks on this thread.
 
         :param event_types: as for :meth:`subscribe`; none: everything
         :param timeout: seconds to wait for each event; None: as long as it takes
+        :raises NotConnectedError: (while iterating) when ``connect()`` was never called
         :raises SlowConsumerError: (while iterating) when ``events_limit`` events waited unread; of quotes and
             profit updates only the newest of each symbol and position are kept before it comes to that
         :raises CallbackThreadError: (while iterating) inside a callback, which would wait for itself; with

@@ -61,7 +61,7 @@ def _flag(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 def _header_value(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     _secret(instance, attribute, value)
     if value is not None and not value.isascii():
-        raise ConfigurationError(attribute.name, type(value), "ASCII, as it travels in an HTTP header")
+        raise ConfigurationError(attribute.name, "…", "ASCII, as it travels in an HTTP header")
 
 
 def _secret(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -70,9 +70,11 @@ def _secret(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         return
     if not isinstance(value, str):
         raise ConfigurationError(attribute.name, type(value), "a string, or None")
-    if not value or not value.isprintable() or value != value.strip():
+    if not value:
+        raise ConfigurationError(attribute.name, "", "a string that is not empty")
+    if not value.isprintable() or value != value.strip():
         raise ConfigurationError(
-            attribute.name, type(value), "a string that is not empty, without line breaks or blanks around it"
+            attribute.name, "…", "a string without line breaks, and without blanks around it"
         )
 
 
@@ -118,27 +120,30 @@ class ReconnectPolicy:
 
 
 def _url(name: str, value: object, schemes: Tuple[str, str]) -> SplitResult:
-    allowed = f"an address like {schemes[0]}://host[:port][/path], without user, query or fragment"
+    example = f"an address like {schemes[0]}://host[:port][/path]"
     if not isinstance(value, str):
-        raise ConfigurationError(name, None if value is None else type(value), allowed)
+        raise ConfigurationError(name, None if value is None else type(value), example)
+    # The address itself is not shown: what is wrong with it may be that it holds a credential. Nor is the cause
+    # of a ValueError, which quotes it.
+    problem = None
     try:
         parts = urlsplit(value)
-        port_is_legal = parts.port != 0
+        if parts.port == 0:
+            problem = "the port is not between 1 and 65535"
     except ValueError:
-        # Neither the address (it may hold credentials) nor the cause (which quotes it) is shown.
-        raise ConfigurationError(name, "…", allowed) from None
-    # A user name, a query or a fragment may be a credential.
-    shown = f"{parts.scheme}://{parts.hostname or ''}…"
-    if (
-        parts.scheme not in schemes
-        or not parts.hostname
-        or not port_is_legal
-        or "@" in parts.netloc
-        or "?" in value
-        or "#" in value
-        or any(character.isspace() or not character.isprintable() for character in value)
-    ):
-        raise ConfigurationError(name, shown, allowed)
+        raise ConfigurationError(
+            name, "…", f"{example}; the port, or the brackets of an IPv6 address, are wrong"
+        ) from None
+    if parts.scheme not in schemes:
+        problem = f"it must begin with {schemes[0]}:// or {schemes[1]}://"
+    elif not parts.hostname:
+        problem = "it names no host"
+    elif "@" in parts.netloc or "?" in value or "#" in value:
+        problem = "without user, query or fragment"
+    elif any(character.isspace() or not character.isprintable() for character in value):
+        problem = "without blanks or control characters"
+    if problem is not None:
+        raise ConfigurationError(name, f"{parts.scheme}://{parts.hostname or ''}…", f"{example}; {problem}")
     return parts
 
 

@@ -218,7 +218,7 @@ class ConnectTimeoutError(ConnectError, TimeoutError):
 class NetworkError(ConnectError):
     """DNS, TCP, TLS or HTTP failed on the way to the server.
 
-    :ivar step: ``"login"``, ``"session validation"``, ``"TCP"``, ``"TLS"`` or ``"handshake"``
+    :ivar step: ``"login"``, ``"session validation"``, ``"DNS"``, ``"TCP"``, ``"TLS"`` or ``"handshake"``
     :ivar host: the server, as ``host:port``
     :ivar reason: the system's words
     """
@@ -270,6 +270,9 @@ class ServerError(ConnectError):
 
 class AuthenticationError(ServerError):
     """401 or 403: the server does not accept the credentials. Never retried."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; check the credentials: sessions and tokens expire"
 
 
 class SessionInUseError(ServerError):

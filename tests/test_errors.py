@@ -113,7 +113,7 @@ CASES: List[Tuple[Type[OneTradeError], Dict[str, Any], str]] = [
     (
         AuthenticationError,
         {"step": "login", "status": 401, "message": "no such key"},
-        "login was answered with HTTP 401: no such key",
+        "login was answered with HTTP 401: no such key; check the credentials: sessions and tokens expire",
     ),
     (
         SessionInUseError,

@@ -86,14 +86,12 @@ def test_python_block(number: int, environment: Dict[str, str]) -> None:
         program.kill()
         program.communicate()
     assert bool(lines) == ("print(" in block)
-    if waits_for_ctrl_c:
-        assert errors.rstrip().endswith("KeyboardInterrupt"), errors
-    else:
-        assert (program.returncode, errors) == (0, "")
+    assert (program.returncode, errors) == (0, "")
 
 
 def test_the_first_quote_takes_six_lines() -> None:
-    assert len([line for line in PYTHON_BLOCKS[0].splitlines() if line.strip()]) <= 6
+    (first_quote,) = (block for block in PYTHON_BLOCKS if "first.event.data.bid" in block)
+    assert len([line for line in first_quote.splitlines() if line.strip()]) <= 6
 
 
 COMMANDS = [line.split("#")[0].split() for block in code_blocks("sh") for line in block.splitlines() if line]

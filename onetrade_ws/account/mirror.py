@@ -61,10 +61,10 @@ class Account:
         self._handlers: Mapping[Union[EventMessageType, ClientEventType], Callable[[Any], None]] = {
             EventMessageType.ORDERS_PLACE: orders,
             EventMessageType.ORDERS_UPDATE: orders,
-            EventMessageType.ORDERS_CANCEL: partial(self._end_order, OrderStatus.CANCELED),
-            EventMessageType.ORDERS_EXPIRED: partial(self._end_order, OrderStatus.EXPIRED),
-            EventMessageType.ORDERS_REJECTED: partial(self._end_order, OrderStatus.REJECTED),
-            EventMessageType.ORDERS_REQUOTED: orders,
+            EventMessageType.ORDERS_CANCEL: partial(self._put_order_as, OrderStatus.CANCELED),
+            EventMessageType.ORDERS_EXPIRED: partial(self._put_order_as, OrderStatus.EXPIRED),
+            EventMessageType.ORDERS_REJECTED: partial(self._put_order_as, OrderStatus.REJECTED),
+            EventMessageType.ORDERS_REQUOTED: partial(self._put_order_as, OrderStatus.REQUOTED),
             EventMessageType.POSITIONS_OPEN: positions,
             EventMessageType.POSITIONS_UPDATE: positions,
             EventMessageType.POSITIONS_CLOSE: self._close_position,
@@ -179,7 +179,7 @@ class Account:
     # The specification: "Update order status", "Update position status". Whether the object already carries the new
     # status it leaves open; where it does not, the event's name says what it is.
 
-    def _end_order(self, status: OrderStatus, order: Order) -> None:
+    def _put_order_as(self, status: OrderStatus, order: Order) -> None:
         self._put_order(order if _order_is_over(order) else attrs.evolve(order, status=status))
 
     def _close_position(self, position: Position) -> None:

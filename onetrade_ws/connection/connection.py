@@ -14,16 +14,16 @@ from .lifecycle import CLOSED, CLOSING, OPEN, Lifecycle
 from .outgoing import OutgoingQueue
 from .session import tls_context
 from .subscriptions import Subscriptions
-from .supervisor import Counters, Supervisor
+from .supervisor import Counters, Memory, Supervisor
 
 # Seconds that the reader thread gets, once the connect timeout is over, to say so itself.
-_GRACE = 0.25
+_GRACE = 1.0
 
 
 class Connection:
     """Delivers frames, takes messages to send, and keeps itself alive in between. Every method on any thread.
 
-    :param deliver: takes each batch of frames, on the reader thread; may block, and nothing is read meanwhile
+    :param deliver: takes each batch of frames, and whether it may block for it; nothing is read meanwhile
     :param announce: takes the client's own events in their order, on any thread; does not block
     """
 
@@ -31,7 +31,7 @@ class Connection:
         self,
         settings: Settings,
         *,
-        deliver: Callable[[Sequence[Frame]], None],
+        deliver: Callable[[Sequence[Frame], bool], None],
         announce: Callable[[Event], None],
     ) -> None:
         self.counters = Counters()
@@ -39,6 +39,7 @@ class Connection:
         self._settings = settings
         self._deliver = deliver
         self._announce = announce
+        self._memory = Memory()
         self._context: Optional[ssl.SSLContext] = None
         self._lifecycle: Lifecycle[Supervisor] = Lifecycle(announce)
 
@@ -71,6 +72,7 @@ class Connection:
             self._lifecycle,
             self.outgoing,
             self.counters,
+            self._memory,
             self._tls_context(),
             deliver=self._deliver,
             announce=self._announce,
@@ -79,11 +81,11 @@ class Connection:
         while not self._lifecycle.begin(supervisor):
             if self._join(deadline, timeout):
                 return
-        supervisor.start()
         try:
+            supervisor.start()
             in_time = self._lifecycle.wait_until(OPEN, CLOSED, deadline=deadline)
         except BaseException:
-            # Ctrl-C, above all.
+            # Ctrl-C, above all; or there is no memory for another thread.
             supervisor.stop(Deadline(_GRACE))
             raise
         # It may have ended since: a callback may disconnect at once.

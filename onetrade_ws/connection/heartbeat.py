@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
 from typing import Callable, Optional
 
 from ..deadline import Deadline
 from ..errors import ConnectionStalledError, OneTradeError
+
+logger = logging.getLogger("onetrade_ws.connection")
 
 
 class Heartbeat:
@@ -98,6 +102,11 @@ class Heartbeat:
         except OneTradeError:
             # The connection is gone; the reader sees the same and says why.
             return
+        except Exception as error:
+            # A log handler of the program's, or a bug of ours. A connection without a heartbeat must not go on.
+            self._stalled(ConnectionStalledError(f"the heartbeat failed ({type(error).__name__})", 0.0))
+            with contextlib.suppress(Exception):
+                logger.exception("the heartbeat thread failed for a reason of its own")
 
     def _send_beat(self) -> None:
         if self._unanswered_since is None:

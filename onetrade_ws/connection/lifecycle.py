@@ -69,7 +69,12 @@ class Lifecycle(Generic[Life]):
                 return False
             self._life = life
             self._reason = None
-            self._change(CONNECTING, None)
+            try:
+                self._change(CONNECTING, None)
+            except BaseException:
+                # There is no memory for the dispatcher's thread.
+                self._state, self._life = CLOSED, None
+                raise
             return True
 
     def move(self, life: Life, state: ConnectionState, reason: Optional[OneTradeError] = None) -> bool:

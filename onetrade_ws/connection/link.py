@@ -39,7 +39,7 @@ class Link:
 
     :param on_open: called on the heartbeat thread when what is wanted has been restored; frames are delivered after
         it has returned
-    :param deliver: takes each batch of frames, on the reader thread; may block
+    :param deliver: takes each batch of frames, and whether it may block for it; only on the reader thread it may
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class Link:
         outgoing: OutgoingQueue,
         *,
         on_open: Callable[[], None],
-        deliver: Callable[[Sequence[Frame]], None],
+        deliver: Callable[[Sequence[Frame], bool], None],
     ) -> None:
         self._credentials = credentials
         self._outgoing = outgoing
         self._on_open = on_open
         self._deliver = deliver
         self._delivering = False
-        # Guards the next three, and that frames are delivered in their order, by whichever thread. Held while
-        # the consumer makes the reader wait.
+        # Guards the next three, and that frames are delivered in their order, by whichever thread. Held while the
+        # consumer makes the reader wait, which only happens when no other thread has anything to deliver any more.
         self._delivery_lock = threading.Lock()
         self._restored = False
         self._held: List[Frame] = []
@@ -86,6 +86,11 @@ class Link:
         )
 
     @property
+    def accepted(self) -> bool:
+        """Whether the server accepted the handshake: from then on it holds the session for this connection."""
+        return self._transport.opened
+
+    @property
     def bytes_received(self) -> int:
         """Bytes that came over this connection, TLS taken off."""
         return self._stream.bytes_received
@@ -103,7 +108,7 @@ class Link:
         try:
             error = self._transport.run(self._credentials, context, deadline)
         finally:
-            self._outgoing.detach()
+            self._outgoing.detach(self._transport.send)
             if self._transport.opened:
                 self._heartbeat.stop()
                 self._heartbeat.join(Deadline(None))
@@ -124,22 +129,24 @@ class Link:
     # -- on the reader thread -------------------------------------------------------------------------------
 
     def _received(self, frames: List[Frame]) -> None:
+        if any(is_logout_of(self._credentials.session_id, frame) for frame in frames):
+            # At once, however long the consumer takes: nothing more may be sent in this session's name.
+            self._logged_out = True
+            self._outgoing.detach(self._transport.send)
+            self._transport.close(NORMAL_CLOSURE, timeout=0.1)
+            self._stream.abort(SessionLoggedOutError())
         self._delivering = True
         self._deliver_or_hold(frames)
         # While it was held up nothing was read, so that silence proves nothing.
         self._stream.touch()
         self._delivering = False
-        if any(is_logout_of(self._credentials.session_id, frame) for frame in frames):
-            self._logged_out = True
-            self._transport.close(NORMAL_CLOSURE, timeout=0.1)
-            self._stream.abort(SessionLoggedOutError())
 
     def _deliver_or_hold(self, frames: List[Frame]) -> None:
         # What comes before the restoring is done is read, or a server that answers each message before it reads the
         # next would be stuck. It is delivered after what is said of the opening.
         with self._delivery_lock:
             if self._restored:
-                self._deliver(frames)
+                self._deliver(frames, not self._logged_out)
                 return
             self._held += frames
             self._held_bytes += sum(len(frame.payload) for frame in frames)
@@ -153,7 +160,8 @@ class Link:
             held, self._held = self._held, []
             self._restored = True
             if held:
-                self._deliver(held)
+                # Without waiting for the consumer: the heartbeat has more to do. They are few enough.
+                self._deliver(held, False)
 
     # -- on the heartbeat thread ----------------------------------------------------------------------------
 

@@ -79,10 +79,14 @@ class OutgoingQueue:
         with self._lock:
             self._flush()
 
-    def detach(self) -> None:
-        """The connection is gone: what is sent from now on waits."""
+    def detach(self, write: Write) -> None:
+        """A connection is gone: what is sent from now on waits, unless another one is attached already.
+
+        :param write: what that connection was attached with
+        """
         with self._lock:
-            self._write = None
+            if self._write == write:
+                self._write = None
 
     def _flush(self) -> None:
         # Requires holding _lock.

@@ -28,6 +28,7 @@ from ..errors import (
 
 _CHUNK = 256 * 1024
 _HEAD_LIMIT = 64 * 1024
+_LONGEST_SELECT = 86400.0
 # Seconds that the body of a refusal may take, when its length is not known.
 _MOMENT = 0.5
 
@@ -90,11 +91,18 @@ class Stream:
             addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
         except OSError as error:
             raise NetworkError("DNS", self._host, _words(error)) from None
+        except UnicodeError:
+            raise NetworkError("DNS", self._host, "not a host name") from None
         failure: Optional[OneTradeError] = None
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             remaining = deadline.remaining()
             share = None if remaining is None else remaining / (len(addresses) - index)
-            sock = socket.socket(family, kind, protocol)
+            try:
+                # Not every family that has an address need be supported here.
+                sock = socket.socket(family, kind, protocol)
+            except OSError as error:
+                failure = NetworkError("TCP", self._host, _words(error))
+                continue
             try:
                 self._connect_to(sock, address, deadline.sooner(share))
             except OSError as error:
@@ -390,12 +398,15 @@ class Stream:
 
     def _select(self, selector: selectors.BaseSelector, deadline: Deadline) -> None:
         """Until the socket is ready, somebody aborts, or the time is over."""
-        ready = selector.select(deadline.remaining())
-        if self._error is not None:
-            raise self._error
-        # A signal may wake it early with nothing ready: only an expired deadline is one.
-        if not ready and deadline.expired:
-            raise _TimeIsOverError
+        ready: object = None
+        # A signal may wake it with nothing ready, and it cannot wait for longer than some weeks.
+        while not ready:
+            if deadline.expired:
+                raise _TimeIsOverError
+            remaining = deadline.remaining()
+            ready = selector.select(None if remaining is None else min(remaining, _LONGEST_SELECT))
+            if self._error is not None:
+                raise self._error
 
     # -- what else websocket-client asks of a socket --------------------------------------------------------
 

@@ -18,6 +18,7 @@ from ..errors import (
     CertificateError,
     ConnectionLostError,
     ConnectTimeoutError,
+    NetworkError,
     OneTradeError,
     ReconnectFailedError,
     SessionInUseError,
@@ -36,8 +37,6 @@ logger = logging.getLogger("onetrade_ws.connection")
 
 # Seconds that the server may take to answer our close frame, before the connection is cut.
 _CLOSING_HANDSHAKE = 0.5
-# Seconds before a connect timeout within which another attempt is pointless.
-_POINTLESS = 0.05
 
 
 # Another attempt would get the same answer.
@@ -50,11 +49,18 @@ class _Stopped(Exception):
 
 @attrs.define
 class Counters:
-    """What a client's connections have done so far. Written by the reader thread alone, read by anybody."""
+    """What a client's connections have done so far. Written by one connection's threads, never two at a time."""
 
     connections: int = 0
     frames: int = 0
     bytes: int = 0
+
+
+@attrs.define
+class Memory:
+    """What one life leaves to the next: the loss that was not made good, for the gap is as long."""
+
+    loss: Optional[Ending] = None
 
 
 class Supervisor:
@@ -65,7 +71,7 @@ class Supervisor:
     certificate, a logout; and "session is already used", except for a while after a connection of our own was
     lost, which the server may still be holding.
 
-    :param deliver: takes each batch of frames, on the reader thread; may block
+    :param deliver: takes each batch of frames, and whether it may block for it; only on the reader thread it may
     :param announce: takes the client's own events, on any thread; does not block
     :param timeout: seconds within which the first connection must be made
     """
@@ -76,9 +82,10 @@ class Supervisor:
         lifecycle: Lifecycle[Supervisor],
         outgoing: OutgoingQueue,
         counters: Counters,
+        memory: Memory,
         context: Optional[ssl.SSLContext],
         *,
-        deliver: Callable[[Sequence[Frame]], None],
+        deliver: Callable[[Sequence[Frame], bool], None],
         announce: Callable[[Event], None],
         timeout: float,
     ) -> None:
@@ -101,8 +108,11 @@ class Supervisor:
         if settings.session_id is not None and settings.access_token is not None:
             self._credentials = Credentials(settings.session_id, settings.access_token)
         self._context = context
-        # The last loss, until the connection is open again.
-        self._loss: Optional[Ending] = None
+        self._memory = memory
+        # Whether the server ever held the session for a connection of this life.
+        self._accepted = False
+        # What had come before the present connection.
+        self._bytes_before = 0
         self._stop = threading.Event()
         # Guards that nothing is begun which stop() does not see.
         self._lock = threading.Lock()
@@ -172,14 +182,19 @@ class Supervisor:
             ending = self._attempt(deadline)
             if ending.lasted is not None:
                 return ending
-            if isinstance(ending.error, _FINAL) or policy is None or policy.gives_up_after(self.attempts):
+            final = isinstance(ending.error, _FINAL)
+            if isinstance(ending.error, SessionInUseError) and self._accepted:
+                # Most likely by our own connection of a moment ago, which broke before it was open.
+                final = False
+            if final or policy is None or policy.gives_up_after(self.attempts):
                 raise ending.error
+            delay = policy.delay(self.attempts)
             remaining = deadline.remaining() or 0.0
-            if remaining < _POINTLESS:
+            if delay < remaining:
+                logger.warning("not connected yet: %s; trying again in %.1f s", ending.error, delay)
+            self._pause(min(delay, remaining))
+            if deadline.expired:
                 raise ConnectTimeoutError(self._timeout, self.attempts, ending.error)
-            delay = min(policy.delay(self.attempts), remaining / 2)
-            logger.warning("not connected yet: %s; trying again in %.1f s", ending.error, delay)
-            self._pause(delay)
 
     def _stay_connected(self, ending: Ending) -> NoReturn:
         """Mend each loss.
@@ -210,8 +225,6 @@ class Supervisor:
                     self.attempts = 0
 
     def _reconnect_after(self, delay: float, ending: Ending) -> None:
-        # The first one since the connection was open: the client has been deaf ever since.
-        self._loss = self._loss or ending
         self._lifecycle.move(self, CONNECTING, ending.error)
         logger.warning("%s; reconnecting in %.1f s (attempt %d)", ending.error, delay, self.attempts)
         self._say(
@@ -230,29 +243,39 @@ class Supervisor:
                 self._credentials = log_in(self._settings, exchange, deadline)
             validate_session(self._settings, self._credentials, exchange, deadline)
         except OneTradeError as error:
+            self._raise_if_stopped()
             self.last_error = error
-            self._raise_if_stopped()
             return Ending(error)
-        with self._lock:
-            self._raise_if_stopped()
-            link = self._link = Link(
-                self._settings,
-                self._credentials,
-                self._outgoing,
-                on_open=self._opened,
-                deliver=self._received,
-            )
-        bytes_before = self._counters.bytes
+        try:
+            with self._lock:
+                self._raise_if_stopped()
+                link = self._link = Link(
+                    self._settings,
+                    self._credentials,
+                    self._outgoing,
+                    on_open=self._opened,
+                    deliver=self._received,
+                )
+        except OSError as error:
+            # The process has no descriptors left; it may have some later.
+            self.last_error = NetworkError("TCP", self._settings.host, error.strerror or type(error).__name__)
+            return Ending(self.last_error)
+        self._bytes_before = self._counters.bytes
         ending = link.run(self._context, deadline)
-        self._counters.bytes = bytes_before + link.bytes_received
-        self.last_error = ending.error
+        self._accepted = self._accepted or link.accepted
         self._raise_if_stopped()
+        self.last_error = ending.error
+        if ending.lasted is not None:
+            # The first one since the connection was open: the client has been deaf ever since.
+            self._memory.loss = self._memory.loss or ending
         return ending
 
-    def _received(self, frames: Sequence[Frame]) -> None:
-        if not self._abandoned:
+    def _received(self, frames: Sequence[Frame], wait: bool) -> None:
+        link = self._link
+        if not self._abandoned and link is not None:
             self._counters.frames += len(frames)
-            self._deliver(frames)
+            self._counters.bytes = self._bytes_before + link.bytes_received
+            self._deliver(frames, wait)
 
     def _pause(self, delay: float) -> None:
         self._stop.wait(delay)
@@ -272,8 +295,7 @@ class Supervisor:
             self.openings -= 1
             return
         self._counters.connections += 1
-        logger.info("connected to %s", self._settings.host)
-        loss, self._loss = self._loss, None
+        loss, self._memory.loss = self._memory.loss, None
         if loss is not None:
             self._say(
                 ClientEventType.GAP,
@@ -284,6 +306,7 @@ class Supervisor:
                     reason=loss.error,
                 ),
             )
+        logger.info("connected to %s", self._settings.host)
 
     def _say(self, event_type: ClientEventType, data: object) -> None:
         if not self._abandoned:

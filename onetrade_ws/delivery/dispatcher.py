@@ -20,7 +20,7 @@ from ..protocol.events import (
     EventType,
     StateChange,
 )
-from .observers import Callback, ObserverRegistry
+from .observers import Callback, ObserverRegistry, same
 from .queue import EventQueue, Item
 
 logger = logging.getLogger("onetrade_ws.delivery")
@@ -70,6 +70,8 @@ class Dispatcher:
         self._items: Deque[Item] = deque()
         self._events: Deque[Event] = deque()
         self._calls: Deque[Tuple[Optional[EventType], Callback, Event]] = deque()
+        # What is to be said of callbacks that raised, before the next event.
+        self._reports: Deque[Event] = deque()
         self._ending: Optional[StateChange] = None
         # Guards which thread delivers, and the start and end of ours. Waited on for its end.
         self._condition = threading.Condition(threading.Lock())
@@ -88,16 +90,17 @@ class Dispatcher:
             self._discarding = False
             self._queue.open()
             if self.threaded and self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="onetrade-ws dispatcher", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="onetrade-ws dispatcher", daemon=True)
+                thread.start()
+                self._thread = thread
             self._condition.notify_all()
 
     def finish(self, deadline: Deadline) -> bool:
         """The life is over and the queue closed: let the thread deliver what has arrived, and wait for its end.
 
-        Blocks until ``deadline`` at most, and not at all inside a callback: the thread then ends after it. Frames
-        that cannot be delivered in time are dropped, after the callback that takes so long. In manual mode
-        what has arrived stays for :meth:`pump`.
+        Blocks until ``deadline`` at most, and not at all inside a callback: the thread then ends after it. What the
+        server sent and cannot be delivered in time still reaches the mirror, after the callback that takes so
+        long, but no observer. In manual mode what has arrived stays for :meth:`pump`.
 
         :returns: False when a callback did not return in time
         """
@@ -115,7 +118,9 @@ class Dispatcher:
                 return True
             stuck = self._discarding
         if stuck:
-            logger.warning("a callback has not returned in time; frames that wait behind it are dropped")
+            logger.warning(
+                "a callback has not returned in time; what waits behind it reaches the mirror alone"
+            )
             return False
         return deadline.join(thread)
 
@@ -184,7 +189,7 @@ class Dispatcher:
 
     @property
     def _has_taken(self) -> bool:
-        return bool(self._items or self._events or self._calls or self._ending)
+        return bool(self._items or self._events or self._calls or self._reports or self._ending)
 
     def _take(self, deadline: Deadline) -> bool:
         if self._has_taken:
@@ -236,14 +241,22 @@ class Dispatcher:
         if self._ending is not None:
             ending, self._ending = self._ending, None
             self.on_end(ending)
-        if not self._events and not self._decode():
+        if self._reports:
+            event = self._reports.popleft()
+        elif self._events or self._decode():
+            event = self._events.popleft()
+        else:
             return False
-        event = self._events.popleft()
         known = isinstance(event.type, (EventMessageType, ClientEventType))
         self.delivered[event.type if known else UNKNOWN] += 1
         self._mirror(event)
+        if self._discarding and isinstance(event.type, str):
+            return True
         self._calls.extend(
-            (wanted, callback, event) for wanted, callback in self._observers.matching(event.type)
+            (wanted, callback, event)
+            for wanted, callback in self._observers.matching(event.type)
+            # Who raised for everything would only raise again.
+            if not (event.type is ClientEventType.CALLBACK_ERROR and same(callback, event.data.callback))
         )
         if event.type is ClientEventType.STATE_CHANGED and event.data.new is ConnectionState.CLOSED:
             self._ending = event.data
@@ -255,9 +268,8 @@ class Dispatcher:
             if isinstance(item, Event):
                 self._events.append(item)
                 return True
-            if not self._discarding:
-                self._events.extend(self._codec.decode(item))
-                return True
+            self._events.extend(self._codec.decode(item))
+            return True
         return False
 
     def _call(self, callback: Callback, event: Event) -> None:
@@ -277,4 +289,4 @@ class Dispatcher:
         # Not for its own: an observer of errors that raises would go on for ever.
         if event.type is not ClientEventType.CALLBACK_ERROR:
             data = CallbackError(event=event, callback=callback, error=error)
-            self._events.appendleft(Event(ClientEventType.CALLBACK_ERROR, data, event.received_at))
+            self._reports.append(Event(ClientEventType.CALLBACK_ERROR, data, event.received_at))

@@ -23,15 +23,19 @@ class Subscription:
         self.event_type = event_type
         self.callback = callback
         self._registry = registry
+        self._cancelled = False
 
     def cancel(self) -> None:
         """The callback is not called any more, not even for an event that is being delivered now. Idempotent."""
-        self._registry.remove(self.event_type, self.callback)
+        # A later subscription of the same callback is not this one's to end.
+        if not self._cancelled:
+            self._cancelled = True
+            self._registry.remove(self.event_type, self.callback)
 
     @property
     def active(self) -> bool:
         """Whether the callback is still called."""
-        return self._registry.contains(self.event_type, self.callback)
+        return not self._cancelled and self._registry.contains(self.event_type, self.callback)
 
     def __enter__(self) -> Subscription:
         return self
@@ -81,7 +85,7 @@ class ObserverRegistry:
             callbacks = self._callbacks.get(event_type, ())
             if not _contains(callbacks, callback):
                 return False
-            remaining = tuple(other for other in callbacks if not _same(other, callback))
+            remaining = tuple(other for other in callbacks if not same(other, callback))
             if remaining:
                 self._callbacks[event_type] = remaining
             else:
@@ -100,14 +104,15 @@ class ObserverRegistry:
         return matching
 
 
-def _same(one: Callback, other: Callback) -> bool:
+def same(one: Callback, other: Callback) -> bool:
+    """Whether two callbacks are one."""
     # A bound method is a new object each time it is named. Anything else is itself alone: its own __eq__ would be the
     # user's code, and runs under no lock of ours.
     return one is other or (isinstance(one, _METHODS) and isinstance(other, _METHODS) and one == other)
 
 
 def _contains(callbacks: Tuple[Callback, ...], callback: Callback) -> bool:
-    return any(_same(other, callback) for other in callbacks)
+    return any(same(other, callback) for other in callbacks)
 
 
 def _checked(event_type: Optional[EventType]) -> Optional[EventType]:

@@ -23,8 +23,8 @@ _OVERHEAD = 128
 class EventQueue:
     """First in, first out; frames in batches, and the client's own events at their place among them.
 
-    Bounded in bytes: when it is full, :meth:`put` blocks, so that the reader thread stops reading and TCP holds the
-    server back. Nothing is dropped.
+    Bounded in bytes: :meth:`put` that fills it blocks until there is room, so that the reader thread stops reading and
+    TCP holds the server back. Nothing is dropped.
 
     :param limit: bytes
     """
@@ -52,22 +52,25 @@ class EventQueue:
         """The most that ever waited, in bytes."""
         return self._high_water
 
-    def put(self, frames: Sequence[Frame]) -> None:
-        """Add a batch. On the reader thread; blocks while the queue is full."""
+    def put(self, frames: Sequence[Frame], wait: bool = True) -> None:
+        """Add a batch. On the thread that reads; blocks while the queue is full with it.
+
+        :param wait: False: do not block, though the queue is full; for a little that must not be held up
+        """
         size = sum(len(frame.payload) + _OVERHEAD for frame in frames)
         with self._condition:
-            if self._has_room():
-                self._add(frames, size)
-                return
-            queued, said, self._said_slow = self._bytes, self._said_slow, True
-            if not said:
+            self._add(frames, size)
+            queued, full = self._bytes, not self._has_room()
+            say_slow = full and not self._said_slow
+            if say_slow:
+                self._said_slow = True
                 slow = SlowConsumer(queued_bytes=queued, limit=self._limit)
                 self._add([Event(ClientEventType.SLOW_CONSUMER, slow, time.time())], 0)
-        if not said:
+        if say_slow:
             logger.warning("callbacks are too slow: %d bytes wait, reading stops until there is room", queued)
-        with self._condition:
-            Deadline(None).wait_for(self._condition, self._has_room)
-            self._add(frames, size)
+        if full and wait:
+            with self._condition:
+                Deadline(None).wait_for(self._condition, self._has_room)
 
     def _has_room(self) -> bool:
         # Requires holding _condition.

@@ -104,7 +104,12 @@ class EventStream:
     def __next__(self) -> Event:
         try:
             return self.take(Deadline(self._timeout))
-        except (WaitTimeoutError, NotConnectedError):
+        except WaitTimeoutError:
+            raise StopIteration from None
+        except NotConnectedError:
+            # The end of a client is the end of its events. But a loop that never begins would hide a mistake.
+            if self._buffer.end is _NEVER_CONNECTED and not self._buffer.closed:
+                raise
             raise StopIteration from None
 
     def take(self, deadline: Deadline) -> Event:
@@ -225,6 +230,11 @@ class EventStreams:
         self._lives_ended = 0
         self._end: Optional[StateChange] = _NEVER_CONNECTED
         dispatcher.on_end = self.end
+
+    @property
+    def never_connected(self) -> bool:
+        """Whether no life has begun yet."""
+        return self._lives_begun == 0
 
     def begin(self) -> None:
         """A life begins: iterators made from now on, and those that wait, last as long as it."""

@@ -61,6 +61,8 @@ def run(out: TextIO, *, duration: float, symbols: Optional[Sequence[int]], plain
         seconds = time.monotonic() - started
     for line in tally.summary(client.stats(), seconds):
         lines.write(line)
+    if tally.gaps and not steady:
+        lines.write("(the demo cut the connection on purpose; --steady leaves it alone)")
 
 
 def _client(simulator: Simulator, duration: float) -> OneTradeClient:

@@ -81,6 +81,10 @@ class OpenIntEnum(IntEnum):
         member._value_ = value
         return member
 
+    # By number: by name, as some releases of Python do it, an unknown member would not be found again.
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return type(self), (self._value_,)
+
     @property
     def known(self) -> bool:
         """Whether the number is in the vendor's table."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Optional, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Optional, Set, Tuple, Union
 
 from ..protocol.enums import EventMessageType
 from . import websocket
@@ -60,6 +60,13 @@ class Feed:
     def remove(self, connection: Connection) -> Subscriber:
         """A WebSocket is open no longer."""
         return self._subscribers.pop(connection)
+
+    def is_subscribed(self, symbol_ids: Iterable[int], account: bool) -> bool:
+        """Whether one WebSocket asked for all of this."""
+        return any(
+            subscriber.symbols.issuperset(symbol_ids) and (subscriber.account or not account)
+            for subscriber in self._subscribers.values()
+        )
 
     # --- to the clients
 

@@ -51,7 +51,7 @@ class Simulator:
 
         with Simulator(live=False) as sim:
             program.connect(sim.ws_url, sim.session_id, sim.access_token)
-            sim.wait_for(lambda sim: sim.connections == 1)
+            sim.wait_until_subscribed()
             order = sim.place_order(1, SideType.BUY, 0.5)
 
     Every method may be called from any thread; none waits for a client, but for `wait_for`. What acts on the
@@ -200,12 +200,15 @@ class Simulator:
 
     @property
     def port(self) -> int:
-        """The port; 0 before the first `start` when it is to be a free one."""
+        """The port; 0 before the first `start` when it is to be a free one: there is no address until then."""
         return self._port
 
     @property
     def ws_url(self) -> str:
         """``ws://HOST:PORT``."""
+        # Nobody can connect to port 0, and the message of who tries would say something else.
+        if not self._port:
+            raise RuntimeError("the simulator has no port yet: start() it, or use it in a with block")
         return f"ws://{self._address()}"
 
     @property
@@ -821,6 +824,27 @@ class Simulator:
         """Bytes that wait for the slowest client, because the operating system does not take more."""
         with self._lock:
             return max((connection.unsent for connection in self._feed.connections), default=0)
+
+    def wait_until_subscribed(self, *symbol_ids: int, account: bool = True, timeout: float = 10.0) -> None:
+        """Blocks until a client receives what is about to happen.
+
+        A client is connected before the simulator has read what it asks for: an order placed in that moment is
+        seen by nobody.
+
+        Args:
+            symbol_ids: Symbols whose prices it receives.
+            account: Whether it receives account events.
+            timeout: In seconds.
+
+        Raises:
+            TimeoutError: No client asked for all of it in time.
+        """
+
+        def subscribed(sim: Simulator) -> bool:
+            with sim._lock:
+                return sim._feed.is_subscribed(symbol_ids, account)
+
+        self.wait_for(subscribed, timeout)
 
     def wait_for(
         self, predicate: Callable[[Simulator], Union[T, Literal[False], None]], timeout: float = 10.0

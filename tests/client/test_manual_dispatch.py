@@ -13,6 +13,7 @@ from onetrade_ws import (
     ConnectionState,
     Event,
     EventMessageType,
+    NotConnectedError,
     OneTradeClient,
     SessionLoggedOutError,
 )
@@ -127,7 +128,8 @@ def test_disconnect_wakes_who_pumps(manual_client: OneTradeClient, simulator: Si
 def test_pumping_a_client_that_was_never_connected_delivers_nothing(make_client: MakeClient) -> None:
     client = make_client(dispatch="manual")
     assert client.pump(timeout=None) == 0
-    assert client.wait() is True
+    with pytest.raises(NotConnectedError):
+        client.wait()
 
 
 def test_no_event_is_begun_after_max_seconds(manual_client: OneTradeClient, simulator: Simulator) -> None:

@@ -133,7 +133,10 @@ def test_your_own_tests() -> None:
 def test_credentials_that_are_refused(server: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
     server.refuse_validation(401, "go away")
     assert run(quotes.print_quotes, None, []) == 1
-    assert capsys.readouterr().err == "session validation was answered with HTTP 401: go away\n"
+    assert (
+        capsys.readouterr().err
+        == "session validation was answered with HTTP 401: go away; check the credentials: sessions and tokens expire\n"
+    )
 
 
 def test_an_environment_without_credentials(
