@@ -115,7 +115,9 @@ class OneTradeClient:
             threaded=settings.dispatch == "thread",
         )
         self._streams = EventStreams(self._dispatcher, self._observers, settings.events_limit)
-        self._connection = Connection(settings, deliver=self._queue.put, announce=self._announce)
+        self._connection = Connection(
+            settings, deliver=self._queue.put, wake=self._queue.wake, announce=self._announce
+        )
 
     @classmethod
     def from_env(cls: Type[C], environ: Optional[Mapping[str, str]] = None, **settings: Any) -> C:
@@ -164,7 +166,7 @@ class OneTradeClient:
             self._connection.connect(timeout)
         except BaseException:
             if self.state is ConnectionState.CLOSED:
-                self._finish_delivery(Deadline(self._settings.connect_timeout))
+                self._finish_delivery(self._dispatcher.life, Deadline(self._settings.connect_timeout))
             raise
 
     def disconnect(self, timeout: float = 5.0) -> None:
@@ -177,12 +179,13 @@ class OneTradeClient:
             what the server sent after its event then reaches :attr:`account`, but no callback
         """
         deadline = Deadline(timeout)
+        life = self._dispatcher.life
         self._queue.lift_limit()
         self._connection.disconnect(deadline)
-        self._finish_delivery(deadline)
+        self._finish_delivery(life, deadline)
 
-    def _finish_delivery(self, deadline: Deadline) -> None:
-        if not self._dispatcher.finish(deadline):
+    def _finish_delivery(self, life: int, deadline: Deadline) -> None:
+        if not self._dispatcher.finish(life, deadline):
             self._streams.release(StateChange(old=ConnectionState.CLOSING, new=ConnectionState.CLOSED))
 
     def _announce(self, event: Event) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Optional
 
 from ..config import Settings
 from ..deadline import Deadline
 from ..errors import ConnectTimeoutError, NotConnectedError, OneTradeError
 from ..protocol.events import ConnectionState, Event
-from ..protocol.frames import Frame
 from .lifecycle import CLOSED, CLOSING, OPEN, Lifecycle
+from .link import Deliver
 from .outgoing import OutgoingQueue
 from .session import tls_context
 from .subscriptions import Subscriptions
@@ -23,7 +23,8 @@ _GRACE = 1.0
 class Connection:
     """Delivers frames, takes messages to send, and keeps itself alive in between. Every method on any thread.
 
-    :param deliver: takes each batch of frames, and whether it may block for it; nothing is read meanwhile
+    :param deliver: takes each batch of frames, and when not to block for it; nothing is read while it blocks
+    :param wake: wakes a ``deliver`` that blocks
     :param announce: takes the client's own events in their order, on any thread; does not block
     """
 
@@ -31,13 +32,15 @@ class Connection:
         self,
         settings: Settings,
         *,
-        deliver: Callable[[Sequence[Frame], bool], None],
+        deliver: Deliver,
+        wake: Callable[[], None],
         announce: Callable[[Event], None],
     ) -> None:
         self.counters = Counters()
         self.outgoing = OutgoingQueue(Subscriptions(settings.account_updates), settings.outgoing_limit)
         self._settings = settings
         self._deliver = deliver
+        self._wake = wake
         self._announce = announce
         self._memory = Memory()
         self._context: Optional[ssl.SSLContext] = None
@@ -75,6 +78,7 @@ class Connection:
             self._memory,
             self._tls_context(),
             deliver=self._deliver,
+            wake=self._wake,
             announce=self._announce,
             timeout=timeout,
         )

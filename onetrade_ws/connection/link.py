@@ -20,6 +20,10 @@ from .outgoing import OutgoingQueue
 from .stream import Stream
 from .transport import NORMAL_CLOSURE, Transport
 
+#: Takes a batch of frames. It may block until the second argument, a question, is answered with yes; that is asked
+#: again after a wake-up.
+Deliver = Callable[[Sequence[Frame], Callable[[], bool]], None]
+
 
 @attrs.frozen
 class Ending:
@@ -39,7 +43,8 @@ class Link:
 
     :param on_open: called on the heartbeat thread when what is wanted has been restored; frames are delivered after
         it has returned
-    :param deliver: takes each batch of frames, and whether it may block for it; only on the reader thread it may
+    :param deliver: takes each batch of frames, on the reader thread but for the first ones
+    :param wake: wakes a ``deliver`` that blocks
     """
 
     def __init__(
@@ -49,7 +54,8 @@ class Link:
         outgoing: OutgoingQueue,
         *,
         on_open: Callable[[], None],
-        deliver: Callable[[Sequence[Frame], bool], None],
+        deliver: Deliver,
+        wake: Callable[[], None],
     ) -> None:
         self._credentials = credentials
         self._outgoing = outgoing
@@ -67,6 +73,8 @@ class Link:
         self._opened_at: Optional[float] = None
         self._ended = threading.Event()
         self._stream = Stream(settings.host, settings.heartbeat_timeout)
+        # Who is held up by a slow consumer learns at once that there is nothing more to read.
+        self._stream.on_failure = wake
         self._heartbeat = Heartbeat(
             interval=settings.heartbeat_interval,
             timeout=settings.heartbeat_timeout,
@@ -146,7 +154,7 @@ class Link:
         # next would be stuck. It is delivered after what is said of the opening.
         with self._delivery_lock:
             if self._restored:
-                self._deliver(frames, not self._logged_out)
+                self._deliver(frames, lambda: self._stream.failed)
                 return
             self._held += frames
             self._held_bytes += sum(len(frame.payload) for frame in frames)
@@ -161,7 +169,7 @@ class Link:
             self._restored = True
             if held:
                 # Without waiting for the consumer: the heartbeat has more to do. They are few enough.
-                self._deliver(held, False)
+                self._deliver(held, lambda: True)
 
     # -- on the heartbeat thread ----------------------------------------------------------------------------
 

@@ -58,6 +58,8 @@ class Stream:
         self.bytes_received = 0
         #: Called once, before websocket-client receives anything.
         self.on_first_recv: Optional[Callable[[], None]] = None
+        #: Called once the connection is torn down, on any thread; must not block.
+        self.on_failure: Callable[[], None] = lambda: None
         #: Called on the reader thread whenever it is about to wait for the network.
         self.before_wait: Callable[[], None] = lambda: None
         self._host = host
@@ -362,7 +364,14 @@ class Stream:
                     # still send or receive.
                     with contextlib.suppress(OSError):
                         socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
-            return self._error
+            error = self._error
+        self.on_failure()
+        return error
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has been torn down."""
+        return self._error is not None
 
     def close(self) -> None:
         """Give everything back. On the reader thread, last. Idempotent."""

@@ -29,7 +29,7 @@ from ..protocol.frames import Frame
 from .credentials import Credentials
 from .exchange import Exchange
 from .lifecycle import CLOSED, CLOSING, CONNECTING, OPEN, Lifecycle
-from .link import Ending, Link
+from .link import Deliver, Ending, Link
 from .outgoing import OutgoingQueue
 from .session import log_in, validate_session
 
@@ -71,7 +71,8 @@ class Supervisor:
     certificate, a logout; and "session is already used", except for a while after a connection of our own was
     lost, which the server may still be holding.
 
-    :param deliver: takes each batch of frames, and whether it may block for it; only on the reader thread it may
+    :param deliver: takes each batch of frames, and when not to block for it
+    :param wake: wakes a ``deliver`` that blocks
     :param announce: takes the client's own events, on any thread; does not block
     :param timeout: seconds within which the first connection must be made
     """
@@ -85,7 +86,8 @@ class Supervisor:
         memory: Memory,
         context: Optional[ssl.SSLContext],
         *,
-        deliver: Callable[[Sequence[Frame], bool], None],
+        deliver: Deliver,
+        wake: Callable[[], None],
         announce: Callable[[Event], None],
         timeout: float,
     ) -> None:
@@ -102,6 +104,7 @@ class Supervisor:
         self._outgoing = outgoing
         self._counters = counters
         self._deliver = deliver
+        self._wake = wake
         self._announce = announce
         self._timeout = timeout
         self._credentials: Optional[Credentials] = None
@@ -255,6 +258,7 @@ class Supervisor:
                     self._outgoing,
                     on_open=self._opened,
                     deliver=self._received,
+                    wake=self._wake,
                 )
         except OSError as error:
             # The process has no descriptors left; it may have some later.
@@ -270,12 +274,12 @@ class Supervisor:
             self._memory.loss = self._memory.loss or ending
         return ending
 
-    def _received(self, frames: Sequence[Frame], wait: bool) -> None:
+    def _received(self, frames: Sequence[Frame], give_up: Callable[[], bool]) -> None:
         link = self._link
         if not self._abandoned and link is not None:
             self._counters.frames += len(frames)
             self._counters.bytes = self._bytes_before + link.bytes_received
-            self._deliver(frames, wait)
+            self._deliver(frames, give_up)
 
     def _pause(self, delay: float) -> None:
         self._stop.wait(delay)
@@ -306,7 +310,9 @@ class Supervisor:
                     reason=loss.error,
                 ),
             )
-        logger.info("connected to %s", self._settings.host)
+        # A log handler of the program's that raises must not cost the connection.
+        with contextlib.suppress(Exception):
+            logger.info("connected to %s", self._settings.host)
 
     def _say(self, event_type: ClientEventType, data: object) -> None:
         if not self._abandoned:

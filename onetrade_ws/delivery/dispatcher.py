@@ -95,8 +95,13 @@ class Dispatcher:
                 self._thread = thread
             self._condition.notify_all()
 
-    def finish(self, deadline: Deadline) -> bool:
-        """The life is over and the queue closed: let the thread deliver what has arrived, and wait for its end.
+    @property
+    def life(self) -> int:
+        """The number of the present life, or of the last one."""
+        return self._lives
+
+    def finish(self, life: int, deadline: Deadline) -> bool:
+        """A life is over and the queue closed: let the thread deliver what has arrived, and wait for its end.
 
         Blocks until ``deadline`` at most, and not at all inside a callback: the thread then ends after it. What the
         server sent and cannot be delivered in time still reaches the mirror, after the callback that takes so
@@ -105,10 +110,10 @@ class Dispatcher:
         :returns: False when a callback did not return in time
         """
         with self._condition:
-            thread, life = self._thread, self._lives
+            thread = self._thread
             if thread is None or self.is_delivering_here():
                 return True
-            # connect() on another thread may begin a new life, which keeps the thread.
+            # connect(), on another thread or in a callback, may have begun a new life, which keeps the thread.
             if not deadline.wait_for(
                 self._condition, lambda: self._thread is not thread or self._lives != life
             ):

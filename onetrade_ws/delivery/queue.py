@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Deque, Optional, Sequence, Tuple, Union
+from typing import Callable, Deque, Optional, Sequence, Tuple, Union
 
 from ..deadline import Deadline
 from ..protocol.events import ClientEventType, Event, SlowConsumer
@@ -52,10 +52,10 @@ class EventQueue:
         """The most that ever waited, in bytes."""
         return self._high_water
 
-    def put(self, frames: Sequence[Frame], wait: bool = True) -> None:
+    def put(self, frames: Sequence[Frame], give_up: Callable[[], bool] = lambda: False) -> None:
         """Add a batch. On the thread that reads; blocks while the queue is full with it.
 
-        :param wait: False: do not block, though the queue is full; for a little that must not be held up
+        :param give_up: whether not to block, or no longer; looked at again after :meth:`wake`
         """
         size = sum(len(frame.payload) + _OVERHEAD for frame in frames)
         with self._condition:
@@ -68,9 +68,14 @@ class EventQueue:
                 self._add([Event(ClientEventType.SLOW_CONSUMER, slow, time.time())], 0)
         if say_slow:
             logger.warning("callbacks are too slow: %d bytes wait, reading stops until there is room", queued)
-        if full and wait:
+        if full:
             with self._condition:
-                Deadline(None).wait_for(self._condition, self._has_room)
+                Deadline(None).wait_for(self._condition, lambda: self._has_room() or give_up())
+
+    def wake(self) -> None:
+        """Let a :meth:`put` that blocks ask whether to give up. On any thread."""
+        with self._condition:
+            self._condition.notify_all()
 
     def _has_room(self) -> bool:
         # Requires holding _condition.
