@@ -138,9 +138,8 @@ class Link:
 
     def _received(self, frames: List[Frame]) -> None:
         if any(is_logout_of(self._credentials.session_id, frame) for frame in frames):
-            # At once, however long the consumer takes: nothing more may be sent in this session's name.
+            # At once, however long the consumer takes: nothing more is sent in this session's name.
             self._logged_out = True
-            self._outgoing.detach(self._transport.send)
             self._transport.close(NORMAL_CLOSURE, timeout=0.1)
             self._stream.abort(SessionLoggedOutError())
         self._delivering = True
