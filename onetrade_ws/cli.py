@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import sys
+import threading
 from typing import Optional, Sequence, TextIO, Tuple
 
 from . import OneTradeError, __version__
@@ -24,11 +25,17 @@ GAP, and which rows are in doubt after it (?) until they are heard of again.
 """
 
 
+_SIMULATOR = """\
+A server to try programs against, until Ctrl-C: its address and credentials are printed as the commands that put
+them where OneTradeClient.from_env() looks for them. Paste them into the terminal that the program runs in.
+"""
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command.
 
     :param argv: the arguments; None: those of the process
-    :returns: the exit code: 0, or 1 when the demo failed, 2 for wrong arguments, 130 when interrupted early
+    :returns: the exit code: 0, or 1 when the command failed, 2 for wrong arguments, 130 when interrupted early
     :raises SystemExit: as argparse does, after ``--help``, ``--version`` and wrong arguments
     """
     parser = _parser()
@@ -37,7 +44,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        return _demo(arguments)
+        return _simulator(arguments) if arguments.command == "simulator" else _demo(arguments)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -59,6 +66,19 @@ def _demo(arguments: argparse.Namespace) -> int:
         plain=arguments.plain,
         steady=arguments.steady,
     )
+    return 0
+
+
+def _simulator(arguments: argparse.Namespace) -> int:
+    from .simulator import Simulator
+
+    verb = "set" if os.name == "nt" else "export"
+    with Simulator(port=arguments.port) as server:
+        print(f"{verb} ONETRADE_WS_URL={server.ws_url}")
+        print(f"{verb} ONETRADE_SESSION_ID={server.session_id}")
+        print(f"{verb} ONETRADE_ACCESS_TOKEN={server.access_token}", flush=True)
+        # What is never set can be waited for with a limit, on Windows too.
+        threading.Event().wait(arguments.duration)
     return 0
 
 
@@ -90,6 +110,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--plain", action="store_true", help="lines instead of the table, on a terminal too")
     demo.add_argument("--steady", action="store_true", help="do not cut the connection")
+    simulator = commands.add_parser(
+        "simulator",
+        help="run a simulated server to try programs against",
+        description=_SIMULATOR,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    simulator.add_argument(
+        "--port", type=int, default=0, metavar="N", help="port to listen on (default: a free one)"
+    )
+    simulator.add_argument(
+        "--duration",
+        type=_seconds,
+        default=_LONGEST,
+        metavar="S",
+        help="seconds until it ends (default: a day)",
+    )
     return parser
 
 

@@ -105,12 +105,14 @@ def test_shell_blocks_name_targets_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [command for command in COMMANDS if command[0] != "make"], ids=lambda command: command[2]
+    "command", [command for command in COMMANDS if command[0] != "make"], ids=lambda command: command[-1]
 )
 def test_other_shell_commands(command: List[str]) -> None:
     """They run with the interpreter that the make targets install; here it is the one that runs the tests."""
     assert command[0] == ".venv/bin/python"
-    seconds = ["--seconds", "0.5"] if "--simulator" in command else []
+    # Some run until Ctrl-C.
+    endless = {"--simulator": ["--seconds", "0.5"], "simulator": ["--duration", "0.5"]}
+    seconds = endless.get(command[-1], [])
     finished = subprocess.run(
         [sys.executable, "-W", "error", *command[1:], *seconds],
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},

@@ -12,8 +12,9 @@ from typing import List
 import pytest
 
 import onetrade_ws
-from onetrade_ws import NetworkError
+from onetrade_ws import ConnectionState, NetworkError, OneTradeClient
 from onetrade_ws.cli import main
+from onetrade_ws.simulator import Simulator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -36,6 +37,35 @@ def test_it_is_a_module_to_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         runpy.run_module("onetrade_ws", run_name="__main__")
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("onetrade-ws ")
+
+
+def test_the_simulator_says_how_to_reach_it() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "onetrade_ws", "simulator", "--duration", "60"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    ) as server:
+        try:
+            assert server.stdout is not None
+            lines = [server.stdout.readline().strip().split(" ", 1) for _ in range(3)]
+            assert [verb for verb, _ in lines] == ["set" if os.name == "nt" else "export"] * 3
+            with OneTradeClient.from_env(dict(line.split("=", 1) for _, line in lines)) as client:
+                assert client.state is ConnectionState.OPEN
+        finally:
+            server.kill()
+
+
+def test_the_simulator_ends_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulator", "--duration", "0.01"]) == 0
+    assert "ONETRADE_WS_URL=ws://127.0.0.1:" in capsys.readouterr().out
+
+
+def test_the_simulator_on_a_port_that_is_taken(
+    simulator: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulator", "--port", str(simulator.port)]) == 1
+    assert "onetrade-ws: " in capsys.readouterr().err
 
 
 def test_the_help_of_the_demo_states_its_duration(capsys: pytest.CaptureFixture[str]) -> None:
