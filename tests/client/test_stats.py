@@ -83,6 +83,7 @@ def test_callback_errors_are_counted(client: OneTradeClient, simulator: Simulato
     client.subscribe(None, fail)
     simulator.info("hello")
     catch_up(client, simulator)
+    client.disconnect()
     # For the message both. Each is reported, but not to the one that raised: it would only raise again.
     stats = client.stats()
     assert stats.callback_errors >= 2
