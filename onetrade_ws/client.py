@@ -176,7 +176,8 @@ class OneTradeClient:
         :meth:`connect` works again afterwards. Messages that wait stay queued.
 
         :param timeout: seconds after which it returns all the same; a callback that takes longer is left behind, and
-            what the server sent after its event then reaches :attr:`account`, but no callback
+            what the server sent after its event then reaches :attr:`account`, but no callback (unless
+            :meth:`connect` is called before it returns)
         """
         deadline = Deadline(timeout)
         life = self._dispatcher.life
@@ -186,14 +187,15 @@ class OneTradeClient:
 
     def _finish_delivery(self, life: int, deadline: Deadline) -> None:
         if not self._dispatcher.finish(life, deadline):
-            self._streams.release(StateChange(old=ConnectionState.CLOSING, new=ConnectionState.CLOSED))
+            self._streams.release(life, StateChange(old=ConnectionState.CLOSING, new=ConnectionState.CLOSED))
 
     def _announce(self, event: Event) -> None:
         # Changes of state come one after the other, whatever thread they come from: so do these beginnings and ends.
         change = event.data if event.type is ClientEventType.STATE_CHANGED else None
         if change is not None and change.old is ConnectionState.CLOSED:
-            self._streams.begin()
+            # In this order: a thread may not be had, and then nothing has begun.
             self._dispatcher.start()
+            self._streams.begin()
         self._queue.announce(event)
         if change is not None and change.new is ConnectionState.CLOSED:
             self._queue.close()

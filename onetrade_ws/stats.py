@@ -15,7 +15,8 @@ class Stats:
 
     :ivar connections: how many times the connection was opened, the first time included
     :ivar frames_received: data frames that came, heartbeat answers left out
-    :ivar bytes_received: bytes of the connections that have ended
+    :ivar bytes_received: bytes that came over the WebSocket, TLS taken off; of the present connection up to the last
+        data frame
     :ivar messages_written: messages that went out, heartbeats left out
     :ivar messages_waiting: messages in the outgoing queue
     :ivar events: how many events were delivered, by type; those of types that this library does not know together

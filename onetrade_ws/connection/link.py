@@ -20,9 +20,9 @@ from .outgoing import OutgoingQueue
 from .stream import Stream
 from .transport import NORMAL_CLOSURE, Transport
 
-#: Takes a batch of frames. It may block until the second argument, a question, is answered with yes; that is asked
-#: again after a wake-up.
-Deliver = Callable[[Sequence[Frame], Callable[[], bool]], None]
+#: Takes a batch of frames. It may block until the second argument, a question that is asked again after a wake-up, is
+#: answered with yes; without a question it may not block.
+Deliver = Callable[[Sequence[Frame], Optional[Callable[[], bool]]], None]
 
 
 @attrs.frozen
@@ -116,10 +116,11 @@ class Link:
         try:
             error = self._transport.run(self._credentials, context, deadline)
         finally:
-            self._outgoing.detach(self._transport.send)
             if self._transport.opened:
                 self._heartbeat.stop()
                 self._heartbeat.join(Deadline(None))
+            # After the heartbeat, which attaches it.
+            self._outgoing.detach(self._transport.send)
             self._deliver_held()
             self._ended.set()
         if self._logged_out:
@@ -167,8 +168,8 @@ class Link:
             held, self._held = self._held, []
             self._restored = True
             if held:
-                # Without waiting for the consumer: the heartbeat has more to do. They are few enough.
-                self._deliver(held, lambda: True)
+                # Without waiting for the consumer: the heartbeat has more to do.
+                self._deliver(held, None)
 
     # -- on the heartbeat thread ----------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from .stream import Stream
 
 # A batch ends where the network has nothing more to give, and here, so that a flood is not one batch.
 _BATCH_FRAMES = 1000
-_BATCH_BYTES = 256 * 1024
+_BATCH_BYTES = 128 * 1024
 
 
 class FrameReader:

@@ -58,7 +58,7 @@ class Stream:
         self.bytes_received = 0
         #: Called once, before websocket-client receives anything.
         self.on_first_recv: Optional[Callable[[], None]] = None
-        #: Called once the connection is torn down, on any thread; must not block.
+        #: Called each time that somebody tears the connection down, on any thread; must not block.
         self.on_failure: Callable[[], None] = lambda: None
         #: Called on the reader thread whenever it is about to wait for the network.
         self.before_wait: Callable[[], None] = lambda: None

@@ -61,6 +61,8 @@ class Memory:
     """What one life leaves to the next: the loss that was not made good, for the gap is as long."""
 
     loss: Optional[Ending] = None
+    #: Whether the server has held the session for a connection since this connect() began.
+    accepted: bool = False
 
 
 class Supervisor:
@@ -112,8 +114,6 @@ class Supervisor:
             self._credentials = Credentials(settings.session_id, settings.access_token)
         self._context = context
         self._memory = memory
-        # Whether the server ever held the session for a connection of this life.
-        self._accepted = False
         # What had come before the present connection.
         self._bytes_before = 0
         self._stop = threading.Event()
@@ -179,25 +179,32 @@ class Supervisor:
         """
         deadline = Deadline(self._timeout)
         policy = self._settings.reconnect
+        self._memory.accepted = False
+        trouble: Optional[OneTradeError] = None
         while True:
+            accepted = self._memory.accepted
             self._raise_if_stopped()
             self.attempts += 1
             ending = self._attempt(deadline)
             if ending.lasted is not None:
                 return ending
             final = isinstance(ending.error, _FINAL)
-            if isinstance(ending.error, SessionInUseError) and self._accepted:
+            if isinstance(ending.error, SessionInUseError) and accepted:
                 # Most likely by our own connection of a moment ago, which broke before it was open.
                 final = False
             if final or policy is None or policy.gives_up_after(self.attempts):
                 raise ending.error
+            # An attempt that the end of the time has cut short says less than the one before it.
+            if trouble is None or not deadline.expired:
+                trouble = ending.error
             delay = policy.delay(self.attempts)
             remaining = deadline.remaining() or 0.0
-            if delay < remaining:
+            over = delay >= remaining
+            if not over:
                 logger.warning("not connected yet: %s; trying again in %.1f s", ending.error, delay)
             self._pause(min(delay, remaining))
-            if deadline.expired:
-                raise ConnectTimeoutError(self._timeout, self.attempts, ending.error)
+            if over or deadline.expired:
+                raise ConnectTimeoutError(self._timeout, self.attempts, trouble)
 
     def _stay_connected(self, ending: Ending) -> NoReturn:
         """Mend each loss.
@@ -266,7 +273,9 @@ class Supervisor:
             return Ending(self.last_error)
         self._bytes_before = self._counters.bytes
         ending = link.run(self._context, deadline)
-        self._accepted = self._accepted or link.accepted
+        self._memory.accepted = self._memory.accepted or link.accepted
+        if not self._abandoned:
+            self._counters.bytes = self._bytes_before + link.bytes_received
         self._raise_if_stopped()
         self.last_error = ending.error
         if ending.lasted is not None:
@@ -274,7 +283,7 @@ class Supervisor:
             self._memory.loss = self._memory.loss or ending
         return ending
 
-    def _received(self, frames: Sequence[Frame], give_up: Callable[[], bool]) -> None:
+    def _received(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> None:
         link = self._link
         if not self._abandoned and link is not None:
             self._counters.frames += len(frames)

@@ -86,13 +86,17 @@ class Dispatcher:
     def start(self) -> None:
         """A life begins: open the queue, and start the thread, when there is to be one and it does not run."""
         with self._condition:
+            if self.threaded and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="onetrade-ws dispatcher", daemon=True)
+                try:
+                    self._thread.start()
+                except Exception:
+                    # There is no memory for it, and no life without it.
+                    self._thread = None
+                    raise
             self._lives += 1
             self._discarding = False
             self._queue.open()
-            if self.threaded and self._thread is None:
-                thread = threading.Thread(target=self._run, name="onetrade-ws dispatcher", daemon=True)
-                thread.start()
-                self._thread = thread
             self._condition.notify_all()
 
     @property
@@ -260,8 +264,10 @@ class Dispatcher:
         self._calls.extend(
             (wanted, callback, event)
             for wanted, callback in self._observers.matching(event.type)
-            # Who raised for everything would only raise again.
-            if not (event.type is ClientEventType.CALLBACK_ERROR and same(callback, event.data.callback))
+            # Who raised and takes everything would only raise again; who asks for these by name, gets them.
+            if wanted is not None
+            or event.type is not ClientEventType.CALLBACK_ERROR
+            or not same(callback, event.data.callback)
         )
         if event.type is ClientEventType.STATE_CHANGED and event.data.new is ConnectionState.CLOSED:
             self._ending = event.data

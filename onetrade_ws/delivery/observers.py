@@ -27,7 +27,7 @@ class Subscription:
 
     def cancel(self) -> None:
         """The callback is not called any more, not even for an event that is being delivered now. Idempotent."""
-        # A later subscription of the same callback is not this one's to end.
+        # Once: a later subscription of the same callback is not this one's to end.
         if not self._cancelled:
             self._cancelled = True
             self._registry.remove(self.event_type, self.callback)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -24,7 +25,8 @@ class EventQueue:
     """First in, first out; frames in batches, and the client's own events at their place among them.
 
     Bounded in bytes: :meth:`put` that fills it blocks until there is room, so that the reader thread stops reading and
-    TCP holds the server back. Nothing is dropped.
+    TCP holds the server back. Nothing is dropped. Over losses of the connection, with a consumer that takes nothing
+    meanwhile, it may grow to three times the limit.
 
     :param limit: bytes
     """
@@ -52,25 +54,36 @@ class EventQueue:
         """The most that ever waited, in bytes."""
         return self._high_water
 
-    def put(self, frames: Sequence[Frame], give_up: Callable[[], bool] = lambda: False) -> None:
-        """Add a batch. On the thread that reads; blocks while the queue is full with it.
+    def put(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> None:
+        """Add a batch. Blocks while the queue is full with it and what was there before.
 
-        :param give_up: whether not to block, or no longer; looked at again after :meth:`wake`
+        :param give_up: whether to wait no longer, asked again after :meth:`wake`: for a connection that is gone, which
+            is better made anew than waited with. That may be done until twice the limit waits. None: do not block;
+            for the little that comes before a connection is open.
         """
         size = sum(len(frame.payload) + _OVERHEAD for frame in frames)
         with self._condition:
-            self._add(frames, size)
-            queued, full = self._bytes, not self._has_room()
+            queued = self._bytes + size
+            # One large batch in an empty queue says nothing about who takes it.
+            full = self._bytes > 0 and queued >= self._limit and self._limited
             say_slow = full and not self._said_slow
             if say_slow:
                 self._said_slow = True
                 slow = SlowConsumer(queued_bytes=queued, limit=self._limit)
                 self._add([Event(ClientEventType.SLOW_CONSUMER, slow, time.time())], 0)
+            self._add(frames, size)
         if say_slow:
-            logger.warning("callbacks are too slow: %d bytes wait, reading stops until there is room", queued)
-        if full:
+            # A log handler of the program's that raises must not cost the connection.
+            with contextlib.suppress(Exception):
+                logger.warning(
+                    "callbacks are too slow: %d bytes wait, reading stops until there is room", queued
+                )
+        if full and give_up is not None:
             with self._condition:
-                Deadline(None).wait_for(self._condition, lambda: self._has_room() or give_up())
+                Deadline(None).wait_for(
+                    self._condition,
+                    lambda: self._has_room() or (self._bytes < 2 * self._limit and give_up()),
+                )
 
     def wake(self) -> None:
         """Let a :meth:`put` that blocks ask whether to give up. On any thread."""

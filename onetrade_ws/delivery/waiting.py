@@ -249,10 +249,11 @@ class EventStreams:
             if self._lives_ended == self._lives_begun:
                 self._set_end(change)
 
-    def release(self, change: StateChange) -> None:
-        """The end of the present life will not be delivered soon: let nobody wait for it."""
+    def release(self, life: int, change: StateChange) -> None:
+        """The end of a life will not be delivered soon: let nobody wait for it, unless the next one has begun."""
         with self._lock:
-            self._set_end(change)
+            if life == self._lives_begun:
+                self._set_end(change)
 
     def _count_merged(self, number: int) -> None:
         self.merged += number

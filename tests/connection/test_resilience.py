@@ -57,7 +57,9 @@ def test_a_slow_consumer_keeps_nothing_from_being_sent_after_a_loss(
             peer.upgrade(event_frame("info", {"message": "first"}))
             while not hold_up.entered.is_set():
                 peer.pause(0.01)
-            peer.send(event_frame("info", {"message": "x" * 5000}))
+            for _ in range(2):
+                peer.send(event_frame("info", {"message": "x" * 5000}))
+                peer.pause(0.01)
             while not cut.is_set():
                 peer.pause(0.01)
             peer.reset()
@@ -67,7 +69,7 @@ def test_a_slow_consumer_keeps_nothing_from_being_sent_after_a_loss(
             peer.serve()
 
     server = hostile(script)
-    client = make_client(server, queue_limit=2000, heartbeat_interval=0.05, heartbeat_timeout=5.0)
+    client = make_client(server, queue_limit=6000, heartbeat_interval=0.05, heartbeat_timeout=5.0)
     client.subscribe(INFO, hold_up)
     client.connect()
     assert hold_up.entered.wait(TIMEOUT)
@@ -175,11 +177,14 @@ def test_a_log_handler_that_fails_costs_no_event(
     simulator.wait_until_subscribed()
     simulator.info("first")
     assert hold_up.entered.wait(TIMEOUT)
-    simulator.info("x" * 2000)
+    # More than one batch: the second finds the queue full.
+    for number in range(1000):
+        simulator.info(f"{number:300}")
     assert raising.raised.wait(TIMEOUT)
-    with client.expect(INFO, where=lambda event: event.data.message == "x" * 2000, timeout=TIMEOUT):
+    with client.expect("last", timeout=TIMEOUT):
         hold_up.release.set()
-    assert hold_up.messages[0] == "first"
+        simulator.emit("last")
+    assert hold_up.messages == ["first", *(f"{number:300}" for number in range(1000))]
 
 
 def test_a_family_that_is_not_supported_here_is_passed_over(
