@@ -165,6 +165,7 @@ class OneTradeClient:
         try:
             self._connection.connect(timeout)
         except BaseException:
+            # Ctrl-C, too: whatever it is, no thread stays behind.
             if self.state is ConnectionState.CLOSED:
                 self._finish_delivery(self._dispatcher.life, Deadline(self._settings.connect_timeout))
             raise

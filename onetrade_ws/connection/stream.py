@@ -112,6 +112,7 @@ class Stream:
             except _TimeIsOverError:
                 failure = NetworkError("TCP", self._host, "no answer in time")
             except BaseException:
+                # Aborted: no other address is tried, and the descriptor is given back.
                 sock.close()
                 raise
             else:

@@ -49,4 +49,5 @@ class Pacemaker:
         try:
             self._action()
         except Exception:
+            # The market goes on: one action that failed is logged, not the end of all.
             logger.exception("an action of the live simulator failed")

@@ -334,6 +334,7 @@ class Server:
             if ready & selectors.EVENT_READ:
                 self._read(connection)
         except Exception:
+            # One client's trouble must not end the server of the others.
             logger.exception("the simulator failed at what a client sent: its connection is cut")
             self._end(connection, reset=True)
         self._watch(connection)
