@@ -105,3 +105,11 @@ class Lifecycle(Generic[Life]):
         """
         with self._condition:
             return deadline.wait_for(self._condition, lambda: self._state in states)
+
+    def wait_until_over(self, life: Life, deadline: Deadline) -> bool:
+        """Block until ``life`` is over: the next one may have begun by the time that the waiting thread runs.
+
+        :returns: False when the time was over before
+        """
+        with self._condition:
+            return deadline.wait_for(self._condition, lambda: self._life is not life)

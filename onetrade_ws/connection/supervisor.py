@@ -146,7 +146,7 @@ class Supervisor:
         if link is not None:
             # Half of the time at most: the threads' end takes some, too.
             link.close(deadline.sooner(min(_CLOSING_HANDSHAKE, (deadline.remaining() or 0.0) / 2)))
-        if not (self._lifecycle.wait_until(CLOSED, deadline=deadline) and deadline.join(self._thread)):
+        if not (self._lifecycle.wait_until_over(self, deadline) and deadline.join(self._thread)):
             # It waits for the name of a server, which cannot be woken; it ends by itself after that.
             self._abandoned = True
             self._lifecycle.move(self, CLOSED)

@@ -596,7 +596,8 @@ def test_connect_while_another_thread_disconnects(simulator: Simulator, make_cli
     client = make_client(simulator)
     for _ in range(20):
         client.connect()
-        leaving = Background(client.disconnect)
+        # Longer than result() waits: it must return because it is done, not because its time is over.
+        leaving = Background(lambda: client.disconnect(timeout=60))
         try:
             client.connect()
         except NotConnectedError:
