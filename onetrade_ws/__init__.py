@@ -8,6 +8,7 @@ from __future__ import annotations
 from .account import Account
 from .client import OneTradeClient
 from .config import PRICE_COLUMNS, ReconnectPolicy
+from .connection import MessageStatus, OutgoingMessage
 from .delivery.observers import Subscription
 from .delivery.waiting import EventStream, Expectation
 from .errors import (
@@ -27,6 +28,7 @@ from .errors import (
     NetworkError,
     NotConnectedError,
     OneTradeError,
+    ProtocolError,
     QueueFullError,
     ReconnectFailedError,
     ServerError,
@@ -35,6 +37,7 @@ from .errors import (
     SlowConsumerError,
     WaitTimeoutError,
 )
+from .health import Health, HealthStatus
 from .protocol.enums import (
     ChannelType,
     DirectionType,
@@ -53,7 +56,9 @@ from .protocol.events import (
     Event,
     Gap,
     Reconnecting,
+    Recovered,
     SlowConsumer,
+    Stale,
     StateChange,
 )
 from .protocol.models import (
@@ -99,7 +104,10 @@ __all__ = [
     "Expectation",
     "Gap",
     "HandshakeError",
+    "Health",
+    "HealthStatus",
     "Journal",
+    "MessageStatus",
     "NetworkError",
     "NotConnectedError",
     "Notification",
@@ -108,15 +116,18 @@ __all__ = [
     "Order",
     "OrderStatus",
     "OrderType",
+    "OutgoingMessage",
     "Position",
     "PositionStatus",
     "ProfitUpdate",
+    "ProtocolError",
     "QueueFullError",
     "Quote",
     "ReasonType",
     "ReconnectFailedError",
     "ReconnectPolicy",
     "Reconnecting",
+    "Recovered",
     "Report",
     "ServerError",
     "SessionInUseError",
@@ -125,6 +136,7 @@ __all__ = [
     "SideType",
     "SlowConsumer",
     "SlowConsumerError",
+    "Stale",
     "StateChange",
     "Stats",
     "Subscription",

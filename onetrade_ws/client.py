@@ -9,13 +9,14 @@ from typing import Any, Mapping, Optional, Sequence, Type, TypeVar
 
 from .account import Account
 from .config import PRICE_COLUMNS, ReconnectPolicy, make_settings
-from .connection import Connection
+from .connection import Connection, OutgoingMessage
 from .deadline import Deadline
 from .delivery.dispatcher import Dispatcher
 from .delivery.observers import Callback, ObserverRegistry, Subscription
 from .delivery.queue import EventQueue
 from .delivery.waiting import EventStream, EventStreams, Expectation, Where
 from .errors import CallbackThreadError, ConfigurationError, NotConnectedError
+from .health import Health, HealthStatus
 from .protocol.codec import Codec
 from .protocol.enums import EventMessageType
 from .protocol.events import ClientEventType, ConnectionState, Event, EventType, StateChange
@@ -49,6 +50,12 @@ class OneTradeClient:
         that gives no sign of life for interval and timeout together is given up, and the connection made anew
     :param connect_timeout: seconds for making a connection
     :param reconnect: when to try again after a loss, and when to give up; None: never try again
+    :param stale_after: seconds without any quote, while symbols are subscribed to, after which ``STALE`` is said; None:
+        never
+    :param max_message_size: bytes that a message of the server may have; a larger one is not received: the connection
+        is failed with code 1009 (RFC 6455) and made anew
+    :param strict_utf8: fail the connection with code 1007 over a text message that is not UTF-8, as RFC 6455 has it;
+        otherwise it is a ``DECODE_ERROR`` event, and the stream goes on
     :param queue_limit: bytes that may wait for the callbacks; when they are full, reading stops
     :param outgoing_limit: messages that may wait while the connection is not open
     :param events_limit: events that may wait unread in one :meth:`events` iterator
@@ -75,6 +82,9 @@ class OneTradeClient:
         heartbeat_timeout: float = 10.0,
         connect_timeout: float = 10.0,
         reconnect: Optional[ReconnectPolicy] = _DEFAULT_POLICY,
+        stale_after: Optional[float] = 60.0,
+        max_message_size: int = 16 * 1024 * 1024,
+        strict_utf8: bool = False,
         queue_limit: int = 64 * 1024 * 1024,
         outgoing_limit: int = 10_000,
         events_limit: int = 100_000,
@@ -95,6 +105,9 @@ class OneTradeClient:
             heartbeat_timeout=heartbeat_timeout,
             connect_timeout=connect_timeout,
             reconnect=reconnect,
+            stale_after=stale_after,
+            max_message_size=max_message_size,
+            strict_utf8=strict_utf8,
             queue_limit=queue_limit,
             outgoing_limit=outgoing_limit,
             events_limit=events_limit,
@@ -262,7 +275,7 @@ class OneTradeClient:
         """Receive account updates no more: ``stop_account_all`` (specification). Remembered."""
         self.send(EventMessageType.STOP_ACCOUNT_ALL)
 
-    def send(self, event_type: str, data: Any = None) -> None:
+    def send(self, event_type: str, data: Any = None) -> OutgoingMessage:
         """Send ``{"type": event_type, "data": data}``, or queue it while the connection is not open.
 
         What waits goes out in order on the next connection, after the subscriptions. Blocks only while the server
@@ -271,10 +284,11 @@ class OneTradeClient:
 
         :param event_type: an :class:`.EventMessageType`, or a string for a type that this library does not know
         :param data: anything that JSON can hold
+        :returns: by which to know afterwards what became of the message: written, not sent, or unknown
         :raises EncodeError: when it is not JSON; nothing is queued
         :raises QueueFullError: when ``outgoing_limit`` messages wait already; nothing is queued
         """
-        self._connection.send(event_type, data)
+        return self._connection.send(event_type, data)
 
     # -- receiving ------------------------------------------------------------------------------------------
 
@@ -378,12 +392,31 @@ class OneTradeClient:
             bytes_received=connection.counters.bytes,
             messages_written=connection.outgoing.written,
             messages_waiting=len(connection.outgoing),
+            messages_unknown=connection.outgoing.unknown,
             events=delivered,
             merged_events=self._streams.merged,
             decode_errors=delivered.get(ClientEventType.DECODE_ERROR, 0),
             callback_errors=self._dispatcher.callback_errors,
             queued_bytes=self._queue.bytes,
             queued_bytes_high_water=self._queue.high_water,
+            heartbeat_round_trip=connection.heartbeat_round_trip,
+        )
+
+    def health(self) -> Health:
+        """How the connection is at this moment. On any thread; does not block."""
+        connection = self._connection
+        connected = connection.state is ConnectionState.OPEN
+        status = HealthStatus.LIVE
+        if not connected:
+            status = HealthStatus.DOWN
+        elif connection.freshness.is_stale:
+            status = HealthStatus.STALE
+        return Health(
+            status=status,
+            connected=connected,
+            session_valid=connection.session_valid,
+            last_message_age=connection.last_message_age,
+            last_quote_age=connection.freshness.last_quote_age,
             heartbeat_round_trip=connection.heartbeat_round_trip,
         )
 

@@ -24,11 +24,15 @@ Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 _MOST_SECONDS = 1_000_000
 
 
-def _number(minimum: float, maximum: float, *, above: bool = False) -> Validator:
+def _number(minimum: float, maximum: float, *, above: bool = False, optional: bool = False) -> Validator:
     """A number from (or above) ``minimum`` to ``maximum``."""
-    allowed = f"a number {'above' if above else 'from'} {minimum:g} to {maximum:g}"
+    allowed = (
+        f"a number {'above' if above else 'from'} {minimum:g} to {maximum:g}{', or None' if optional else ''}"
+    )
 
     def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value is None and optional:
+            return
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not minimum <= value <= maximum:
             raise ConfigurationError(attribute.name, value, allowed)
         if above and value == minimum:
@@ -37,8 +41,8 @@ def _number(minimum: float, maximum: float, *, above: bool = False) -> Validator
     return check
 
 
-def _seconds() -> Validator:
-    return _number(0, _MOST_SECONDS, above=True)
+def _seconds(*, optional: bool = False) -> Validator:
+    return _number(0, _MOST_SECONDS, above=True, optional=optional)
 
 
 def _whole_number(minimum: int, *, optional: bool = False) -> Validator:
@@ -176,6 +180,9 @@ class Settings:
     heartbeat_timeout: float = attrs.field(default=10.0, validator=_seconds())
     connect_timeout: float = attrs.field(default=10.0, validator=_seconds())
     reconnect: Optional[ReconnectPolicy] = attrs.field(factory=ReconnectPolicy)
+    max_message_size: int = attrs.field(default=16 * 1024 * 1024, validator=_whole_number(125))
+    strict_utf8: bool = attrs.field(default=False, validator=_flag)
+    stale_after: Optional[float] = attrs.field(default=60.0, validator=_seconds(optional=True))
     queue_limit: int = attrs.field(default=64 * 1024 * 1024, validator=_whole_number(1))
     outgoing_limit: int = attrs.field(default=10_000, validator=_whole_number(1))
     events_limit: int = attrs.field(default=100_000, validator=_whole_number(1))

@@ -21,6 +21,7 @@
           +-- ConnectionLostError                 the network or the server cut it
           |    +-- ConnectionStalledError         the peer stopped answering
           |    +-- ConnectionClosedError          the server sent a close frame
+          |    +-- ProtocolError                  the server broke the WebSocket protocol, or a limit
           +-- SessionLoggedOutError               the session was logged out elsewhere
           +-- ReconnectFailedError                the reconnect policy's limit is reached
 
@@ -49,6 +50,7 @@ __all__ = [
     "NetworkError",
     "NotConnectedError",
     "OneTradeError",
+    "ProtocolError",
     "QueueFullError",
     "ReconnectFailedError",
     "ServerError",
@@ -363,6 +365,22 @@ class ConnectionClosedError(ConnectionLostError):
     def __str__(self) -> str:
         reason = f": {self.reason}" if self.reason else ""
         return f"the server closed the connection (code {self.code}){reason}"
+
+
+class ProtocolError(ConnectionLostError):
+    """The server broke the WebSocket protocol, or a limit, and the client failed the connection for it.
+
+    :ivar code: the RFC 6455 status code that the client sent: 1002 (protocol error), 1007 (not UTF-8) or 1009 (too big)
+    :ivar reason: what the server did
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.args: Tuple[Any, ...] = (code, reason)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"the server broke the WebSocket protocol (close code {int(self.code)}): {self.reason}"
 
 
 class SessionLoggedOutError(ConnectionEndedError):

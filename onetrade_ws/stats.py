@@ -19,6 +19,7 @@ class Stats:
         data frame
     :ivar messages_written: messages that went out, heartbeats left out
     :ivar messages_waiting: messages in the outgoing queue
+    :ivar messages_unknown: messages that were written, and left in doubt by a loss: see :class:`.OutgoingMessage`
     :ivar events: how many events were delivered, by type; those of types that this library does not know together
         under ``"unknown"``
     :ivar merged_events: quotes and profit updates that gave way to newer ones in an ``events()`` iterator that was not
@@ -36,6 +37,7 @@ class Stats:
     bytes_received: int
     messages_written: int
     messages_waiting: int
+    messages_unknown: int
     events: Mapping[EventType, int]
     merged_events: int
     decode_errors: int

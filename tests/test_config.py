@@ -89,6 +89,9 @@ def test_the_clients_parameters_reach_its_settings() -> None:
         "heartbeat_timeout": 2.5,
         "connect_timeout": 3.5,
         "reconnect": None,
+        "stale_after": 4.5,
+        "max_message_size": 125,
+        "strict_utf8": True,
         "queue_limit": 4,
         "outgoing_limit": 5,
         "events_limit": 6,
@@ -135,6 +138,12 @@ WRONG: Dict[str, Tuple[List[Any], str]] = {
         name: ([*NOT_NUMBERS, 0, -1, 1.0, 1000.5, INFINITY, NAN], "a whole number of at least 1")
         for name in LIMITS
     },
+    "stale_after": (
+        [*(value for value in NOT_NUMBERS if value is not None), 0, 0.0, -1, NAN, INFINITY, 1_000_001],
+        "a number above 0 to 1e+06, or None",
+    ),
+    "max_message_size": ([*NOT_NUMBERS, 0, -1, 124, 1000.5, INFINITY, NAN], "a whole number of at least 125"),
+    "strict_utf8": ([0, 1, None, "yes", "false", [], object()], "True or False"),
     "account_updates": ([0, 1, None, "yes", "false", [], object()], "True or False"),
     "allow_plaintext": ([0, 1, None, "yes", "false", [], object()], "True or False"),
     "dispatch": (["threads", "Thread", "", None, True, 1, b"thread", ["thread"], {}], '"thread" or "manual"'),

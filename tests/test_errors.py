@@ -31,6 +31,7 @@ from onetrade_ws.errors import (
     NetworkError,
     NotConnectedError,
     OneTradeError,
+    ProtocolError,
     QueueFullError,
     ReconnectFailedError,
     ServerError,
@@ -131,6 +132,11 @@ CASES: List[Tuple[Type[OneTradeError], Dict[str, Any], str]] = [
         ConnectionStalledError,
         {"reason": "the server gave no sign of life", "silence": 40.0},
         "the connection stalled: the server gave no sign of life for 40 s",
+    ),
+    (
+        ProtocolError,
+        {"code": 1009, "reason": "a message of more than 125 bytes"},
+        "the server broke the WebSocket protocol (close code 1009): a message of more than 125 bytes",
     ),
     (
         ConnectionClosedError,

@@ -17,7 +17,9 @@ PACKAGE = ROOT / "onetrade_ws"
 
 # "onetrade_ws" itself, which is what ``from onetrade_ws import OneTradeClient`` imports.
 PUBLIC = "onetrade_ws"
-CORE = frozenset({"connection", "delivery", "account", "protocol", "errors", "config", "deadline", "stats"})
+CORE = frozenset(
+    {"connection", "delivery", "account", "protocol", "errors", "config", "deadline", "health", "stats"}
+)
 TOOLS = frozenset({"integrations", "recording", "simulator"})
 PROGRAMS = frozenset({"cli", "demo", "examples"})
 
@@ -30,6 +32,7 @@ MAY_IMPORT: Dict[str, FrozenSet[str]] = {
     "connection": frozenset({"protocol", "errors", "config", "deadline"}),
     "delivery": frozenset({"protocol", "errors", "deadline"}),
     "account": frozenset({"protocol", "errors", "deadline"}),
+    "health": frozenset(),
     "stats": frozenset({"protocol"}),
     "client": CORE,
     PUBLIC: CORE | {"client"},

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .connection import Connection
+from .outgoing import MessageStatus, OutgoingMessage
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "MessageStatus", "OutgoingMessage"]

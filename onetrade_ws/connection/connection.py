@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ssl
+import time
 from typing import Any, Callable, Optional
 
 from ..config import Settings
 from ..deadline import Deadline
 from ..errors import ConnectTimeoutError, NotConnectedError, OneTradeError
 from ..protocol.events import ConnectionState, Event
+from .freshness import Freshness
 from .lifecycle import CLOSED, CLOSING, OPEN, Lifecycle
 from .link import Deliver
-from .outgoing import OutgoingQueue
+from .outgoing import OutgoingMessage, OutgoingQueue
 from .session import tls_context
 from .subscriptions import Subscriptions
 from .supervisor import Counters, Memory, Supervisor
@@ -37,14 +39,17 @@ class Connection:
         announce: Callable[[Event], None],
     ) -> None:
         self.counters = Counters()
-        self.outgoing = OutgoingQueue(Subscriptions(settings.account_updates), settings.outgoing_limit)
+        self.freshness = Freshness(settings.stale_after, announce)
+        self.outgoing = OutgoingQueue(
+            Subscriptions(settings.account_updates), settings.outgoing_limit, self.freshness.want
+        )
         self._settings = settings
         self._deliver = deliver
         self._wake = wake
         self._announce = announce
         self._memory = Memory()
         self._context: Optional[ssl.SSLContext] = None
-        self._lifecycle: Lifecycle[Supervisor] = Lifecycle(announce)
+        self._lifecycle: Lifecycle[Supervisor] = Lifecycle(self._on_change)
 
     @property
     def state(self) -> ConnectionState:
@@ -62,6 +67,29 @@ class Connection:
         supervisor = self._lifecycle.life
         return None if supervisor is None else supervisor.heartbeat_round_trip
 
+    @property
+    def session_valid(self) -> Optional[bool]:
+        """Whether the server accepted the session when it was last asked, and has not logged it out since."""
+        return self._memory.session_valid
+
+    @property
+    def last_message_age(self) -> Optional[float]:
+        """Seconds since the last message came, over whatever connection; None before the first."""
+        last = self._memory.last_message
+        return None if last is None else time.monotonic() - last
+
+    def _on_change(self, event: Event) -> None:
+        if event.data.new is OPEN:
+            self.freshness.opened()
+        else:
+            self.freshness.closed()
+        # It may raise where a life begins, which has not begun then.
+        self._announce(event)
+        if event.data.new is CLOSED:
+            self.outgoing.end()
+        elif event.data.old is CLOSED:
+            self.outgoing.begin()
+
     def connect(self, timeout: Optional[float]) -> None:
         """Begin a life, or join one that has begun, and block until it is open.
 
@@ -74,6 +102,7 @@ class Connection:
             self._settings,
             self._lifecycle,
             self.outgoing,
+            self.freshness,
             self.counters,
             self._memory,
             self._tls_context(),
@@ -128,10 +157,10 @@ class Connection:
         if supervisor is not None:
             supervisor.stop(deadline)
 
-    def send(self, event_type: str, data: Any = None) -> None:
+    def send(self, event_type: str, data: Any = None) -> OutgoingMessage:
         """Send a message, or queue it while the connection is not open.
 
         :raises EncodeError: when it is not JSON; nothing is queued
         :raises QueueFullError: when too many wait already; nothing is queued
         """
-        self.outgoing.send(event_type, data)
+        return self.outgoing.send(event_type, data)

@@ -1,4 +1,4 @@
-"""The heartbeat: keeps the connection alive, and notices when the other side is not."""
+"""The heartbeat: keeps the connection alive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 from ..deadline import Deadline
 from ..errors import ConnectionStalledError, OneTradeError
@@ -15,100 +15,83 @@ logger = logging.getLogger("onetrade_ws.connection")
 
 
 class Heartbeat:
-    """A daemon thread for one connection. Beats at once and then at every interval (specification), and says so
-    when there was no sign of life for an interval and a timeout.
-
-    Between the first beat and the second it does what the documented flow asks for next. That is writing, and the
-    reader thread must be free to read meanwhile: a server that waits for its reader takes nothing.
+    """Beats at once and then at every interval (specification), on a daemon thread of one connection.
 
     :param interval: seconds between two beats
-    :param timeout: seconds that the answer to a beat may take
     :param beat: writes "9"; may block and raise an :exc:`.OneTradeError`
-    :param restore: called once, after the first beat: asks again for what is wanted
-    :param flush: called once, after that: sends what was queued
-    :param silence: seconds since the last sign of life, whatever it was
-    :param stalled: called when the silence has lasted too long; the thread then ends
+    :param mark: says, before a beat is written, how far writing has come
+    :param read_up_to: called with what ``mark`` said, when the answer to that beat arrived: the server has read
+        everything that was written before it
+    :param failed: called when there will be no more beats, for another reason than a lost connection
     """
 
     def __init__(
         self,
         *,
         interval: float,
-        timeout: float,
         beat: Callable[[], None],
-        restore: Callable[[], None],
-        flush: Callable[[], None],
-        silence: Callable[[], float],
-        stalled: Callable[[ConnectionStalledError], None],
+        mark: Callable[[], int],
+        read_up_to: Callable[[int], None],
+        failed: Callable[[OneTradeError], None],
     ) -> None:
-        #: Set when what is wanted has been restored, or could not be.
-        self.restored = threading.Event()
-        #: Seconds from a beat to the answer, of the last beat that was answered.
+        #: Seconds from a beat to the answer, of the last beat whose answer was waited for.
         self.round_trip: Optional[float] = None
         self._interval = interval
-        self._patience = interval + timeout
         self._beat = beat
-        self._restore = restore
-        self._flush = flush
-        self._silence = silence
-        self._stalled = stalled
+        self._mark = mark
+        self._read_up_to = read_up_to
+        self._failed = failed
         self._stop = threading.Event()
-        # When the last beat went out that was not answered yet, on the monotonic clock.
-        self._unanswered_since: Optional[float] = None
+        self._beats = 0
+        self._answers = 0
+        # The beat whose answer is waited for: its number, when it went out on the monotonic clock, and its mark.
+        # Answers come in the order of the beats, so that one is enough; the next is chosen when its answer has come.
+        self._awaited: Optional[Tuple[int, float, int]] = None
         self._thread = threading.Thread(target=self._run, name="onetrade-ws heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Beat, and start the thread that goes on with it. Blocks while the server takes nothing.
+
+        :raises OneTradeError: when the beat could not be written
+        """
+        self._send_beat()
         self._thread.start()
 
     def stop(self) -> None:
         """Let the thread end. Does not block."""
         self._stop.set()
 
-    def join(self, deadline: Deadline) -> bool:
-        """Wait for the thread's end.
-
-        :returns: whether it has ended
-        """
-        return deadline.join(self._thread)
+    def join(self) -> None:
+        """Wait for the thread's end, when it was started."""
+        if self._thread.ident is not None:
+            Deadline(None).join(self._thread)
 
     def answered(self) -> None:
         """The answer to a beat arrived. On the reader thread."""
-        since = self._unanswered_since
-        if since is not None:
-            self._unanswered_since = None
-            self.round_trip = time.monotonic() - since
+        self._answers += 1
+        if self._awaited is not None:
+            number, since, mark = self._awaited
+            if number <= self._answers:
+                self._awaited = None
+                self.round_trip = time.monotonic() - since
+                self._read_up_to(mark)
 
     def _run(self) -> None:
         try:
-            next_beat = time.monotonic() + self._interval
-            try:
+            # From each beat, not from when it was due: a machine that slept does not beat in a burst.
+            while not self._stop.wait(self._interval):
                 self._send_beat()
-                self._restore()
-            finally:
-                self.restored.set()
-            self._flush()
-            while True:
-                patience = self._patience - self._silence()
-                if patience <= 0:
-                    self._stalled(ConnectionStalledError("the server gave no sign of life", self._patience))
-                    return
-                if self._stop.wait(max(0.0, min(patience, next_beat - time.monotonic()))):
-                    return
-                if time.monotonic() >= next_beat:
-                    # From now, not from when it was due: a machine that slept does not beat in a burst.
-                    next_beat = time.monotonic() + self._interval
-                    self._send_beat()
         except OneTradeError:
             # The connection is gone; the reader sees the same and says why.
             return
         except Exception as error:
-            # A log handler of the program's, or a bug of ours. A connection without a heartbeat must not go on.
-            self._stalled(ConnectionStalledError(f"the heartbeat failed ({type(error).__name__})", 0.0))
+            # A bug of ours. A connection without a heartbeat must not go on.
+            self._failed(ConnectionStalledError(f"the heartbeat failed ({type(error).__name__})", 0.0))
             with contextlib.suppress(Exception):
                 logger.exception("the heartbeat thread failed for a reason of its own")
 
     def _send_beat(self) -> None:
-        if self._unanswered_since is None:
-            self._unanswered_since = time.monotonic()
+        self._beats += 1
+        if self._awaited is None:
+            self._awaited = self._beats, time.monotonic(), self._mark()
         self._beat()

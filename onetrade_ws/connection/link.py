@@ -1,7 +1,9 @@
-"""One connection with its heartbeat."""
+"""One connection with its heartbeat and its watchdog."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import ssl
 import threading
 import time
@@ -11,14 +13,19 @@ import attrs
 
 from ..config import Settings
 from ..deadline import Deadline
-from ..errors import ConnectionLostError, OneTradeError, SessionLoggedOutError
+from ..errors import ConnectionLostError, ConnectionStalledError, OneTradeError, SessionLoggedOutError
 from ..protocol.codec import is_logout_of
-from ..protocol.frames import HEARTBEAT, Frame
+from ..protocol.frames import HEARTBEAT, CloseCode, Frame, Opcode
+from ..protocol.records import holds_quotes
 from .credentials import Credentials
+from .freshness import Freshness
 from .heartbeat import Heartbeat
 from .outgoing import OutgoingQueue
 from .stream import Stream
-from .transport import NORMAL_CLOSURE, Transport
+from .transport import Transport
+from .watchdog import Watchdog
+
+logger = logging.getLogger("onetrade_ws.connection")
 
 #: Takes a batch of frames. It may block until the second argument, a question that is asked again after a wake-up, is
 #: answered with yes; without a question it may not block.
@@ -41,8 +48,11 @@ class Ending:
 class Link:
     """One connection, used once: ``run()`` on the reader thread, ``close()`` on any other.
 
-    :param on_open: called on the heartbeat thread when what is wanted has been restored; frames are delivered after
-        it has returned
+    What is wanted is restored, and what waits is sent, on a thread that ends after it: the reader must be free to read
+    meanwhile, for a server that waits for its reader takes nothing, and the heartbeat to beat.
+
+    :param on_open: called on that thread when what is wanted has been restored; frames are delivered after it has
+        returned
     :param deliver: takes each batch of frames, on the reader thread but for the first ones
     :param wake: wakes a ``deliver`` that blocks
     """
@@ -52,6 +62,7 @@ class Link:
         settings: Settings,
         credentials: Credentials,
         outgoing: OutgoingQueue,
+        freshness: Freshness,
         *,
         on_open: Callable[[], None],
         deliver: Deliver,
@@ -59,6 +70,7 @@ class Link:
     ) -> None:
         self._credentials = credentials
         self._outgoing = outgoing
+        self._freshness = freshness
         self._on_open = on_open
         self._deliver = deliver
         self._delivering = False
@@ -71,27 +83,32 @@ class Link:
         self._held_limit = settings.queue_limit
         self._logged_out = False
         self._opened_at: Optional[float] = None
+        self._restored_or_lost = threading.Event()
         self._ended = threading.Event()
         self._stream = Stream(settings.host, settings.heartbeat_timeout)
         # Who is held up by a slow consumer learns at once that there is nothing more to read.
         self._stream.on_failure = wake
+        self._transport = Transport(
+            settings,
+            self._stream,
+            on_open=self._start,
+            on_frames=self._received,
+            on_heartbeat_reply=self._answered,
+        )
         self._heartbeat = Heartbeat(
             interval=settings.heartbeat_interval,
-            timeout=settings.heartbeat_timeout,
             beat=lambda: self._transport.send(HEARTBEAT),
-            restore=self._restore,
-            flush=outgoing.flush,
+            mark=outgoing.mark,
+            read_up_to=self._server_has_read,
+            failed=self._stream.abort,
+        )
+        self._watchdog = Watchdog(
+            patience=settings.heartbeat_interval + settings.heartbeat_timeout,
             silence=self._silence,
+            quotes=freshness.look,
             stalled=self._stream.abort,
         )
-        self._transport = Transport(
-            settings.url,
-            settings.host,
-            self._stream,
-            on_open=self._heartbeat.start,
-            on_frames=self._received,
-            on_heartbeat_reply=self._heartbeat.answered,
-        )
+        self._opening = threading.Thread(target=self._open, name="onetrade-ws opening", daemon=True)
 
     @property
     def accepted(self) -> bool:
@@ -101,7 +118,7 @@ class Link:
     @property
     def bytes_received(self) -> int:
         """Bytes that came over this connection, TLS taken off."""
-        return self._stream.bytes_received
+        return self._stream.buffer.bytes_received
 
     @property
     def heartbeat_round_trip(self) -> Optional[float]:
@@ -116,33 +133,51 @@ class Link:
         try:
             error = self._transport.run(self._credentials, context, deadline)
         finally:
-            if self._transport.opened:
-                self._heartbeat.stop()
-                self._heartbeat.join(Deadline(None))
-            # After the heartbeat, which attaches it.
+            self._watchdog.stop()
+            self._heartbeat.stop()
+            if self._opening.ident is not None:
+                # It starts the heartbeat, and attaches the queue.
+                Deadline(None).join(self._opening)
+            self._heartbeat.join()
+            self._watchdog.join()
+            if self._transport.close_was_answered:
+                # It reads in order, and has read our close frame.
+                self._server_has_read(self._outgoing.mark())
             self._outgoing.detach(self._transport.send)
             self._deliver_held()
             self._ended.set()
         if self._logged_out:
             error = SessionLoggedOutError()
         lasted = None if self._opened_at is None else time.monotonic() - self._opened_at
-        return Ending(error, lasted, self._stream.received_at)
+        return Ending(error, lasted, self._stream.buffer.received_at)
 
     def close(self, deadline: Deadline) -> None:
         """End it: with a closing handshake as far as the server plays along until ``deadline``, then without."""
         remaining = deadline.remaining() or 0.0
-        if self._transport.opened and self._transport.close(NORMAL_CLOSURE, remaining):
+        if self._transport.opened and self._transport.close(CloseCode.NORMAL_CLOSURE, remaining):
             self._ended.wait(deadline.remaining())
         self._stream.abort(ConnectionLostError("disconnect() was called"))
 
     # -- on the reader thread -------------------------------------------------------------------------------
 
+    def _start(self) -> None:
+        self._watchdog.start()
+        self._opening.start()
+
+    def _answered(self) -> None:
+        self._heartbeat.answered()
+
+    def _server_has_read(self, mark: int) -> None:
+        self._outgoing.read_up_to(mark, self._transport.send)
+
     def _received(self, frames: List[Frame]) -> None:
         if any(is_logout_of(self._credentials.session_id, frame) for frame in frames):
             # At once, however long the consumer takes: nothing more is sent in this session's name.
             self._logged_out = True
-            self._transport.close(NORMAL_CLOSURE, timeout=0.1)
+            self._transport.close(CloseCode.NORMAL_CLOSURE, timeout=0.1)
             self._stream.abort(SessionLoggedOutError())
+        if any(frame.opcode == Opcode.BINARY and holds_quotes(frame.payload) for frame in reversed(frames)):
+            self._freshness.quotes_came()
         self._delivering = True
         self._deliver_or_hold(frames)
         # While it was held up nothing was read, so that silence proves nothing.
@@ -160,24 +195,44 @@ class Link:
             self._held_bytes += sum(len(frame.payload) for frame in frames)
             full = self._held_bytes > self._held_limit
         if full:
-            self._heartbeat.restored.wait()
+            self._restored_or_lost.wait()
 
     def _deliver_held(self) -> None:
-        # On the heartbeat thread after the opening, or on the reader thread when it never came to that.
+        # On the opening thread, or on the reader thread when it never came to that.
         with self._delivery_lock:
             held, self._held = self._held, []
             self._restored = True
             if held:
-                # Without waiting for the consumer: the heartbeat has more to do.
+                # Without waiting for the consumer: there is more to do.
                 self._deliver(held, None)
 
-    # -- on the heartbeat thread ----------------------------------------------------------------------------
+    # -- on the opening thread ------------------------------------------------------------------------------
 
-    def _restore(self) -> None:
-        self._outgoing.attach(self._transport.send)
-        self._opened_at = time.monotonic()
-        self._on_open()
-        self._deliver_held()
+    def _open(self) -> None:
+        try:
+            try:
+                # The documented flow: the heartbeat, and then what is wanted.
+                self._heartbeat.start()
+                self._outgoing.attach(self._transport.send)
+                self._opened_at = time.monotonic()
+                self._on_open()
+                self._deliver_held()
+            finally:
+                self._restored_or_lost.set()
+            self._outgoing.flush()
+        except OneTradeError:
+            # The connection is gone; the reader sees the same and says why.
+            return
+        except Exception as error:
+            # There is no memory for another thread, or a bug of ours.
+            self._stream.abort(ConnectionStalledError(f"opening it failed ({type(error).__name__})", 0.0))
+            with contextlib.suppress(Exception):
+                logger.exception("opening the connection failed for a reason of its own")
+
+    # -- on the watchdog thread -----------------------------------------------------------------------------
 
     def _silence(self) -> float:
-        return 0.0 if self._delivering else time.monotonic() - self._stream.last_received
+        if self._delivering:
+            self._freshness.held_up()
+            return 0.0
+        return time.monotonic() - self._stream.last_received

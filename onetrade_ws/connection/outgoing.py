@@ -1,17 +1,80 @@
-"""The outgoing queue: first in, first out, across connections."""
+"""The outgoing queue: first in, first out, across connections, and what became of each message."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 from collections import deque
-from typing import Any, Callable, Deque, Optional
+from enum import Enum, unique
+from typing import Any, Callable, Deque, Optional, Sequence
+from weakref import WeakValueDictionary
 
+from ..deadline import Deadline
 from ..errors import OneTradeError, QueueFullError
 from ..protocol.enums import EventMessageType
 from ..protocol.outgoing import encode
 from .subscriptions import SUBSCRIPTION_TYPES, Subscriptions
 
+logger = logging.getLogger("onetrade_ws.connection")
+
 Write = Callable[[str], None]
+
+
+@unique
+class MessageStatus(Enum):
+    """What is known of a message that was given to ``send()``."""
+
+    #: It was not written whole: the server cannot have acted on it. It waits for a connection, unless it was cancelled.
+    NOT_SENT = "not sent"
+    #: It was written whole.
+    WRITTEN = "written"
+    #: It was written whole, and the connection was lost before the server showed that it had read so far: it may have
+    #: the message or not. It is not sent again.
+    UNKNOWN = "unknown"
+
+
+class OutgoingMessage:
+    """A message that was given to ``send()``, and what becomes of it. Its attributes can be read on any thread.
+
+    The protocol has no receipts. But the server reads in order, so that its answer to a heartbeat shows that it has
+    read what was written before that: from then on ``WRITTEN`` is the last word. After a loss before that it is
+    ``UNKNOWN``.
+    """
+
+    __slots__ = ("__weakref__", "_cancelled", "_queue", "_status", "_text", "event_type")
+
+    def __init__(self, event_type: str, text: str, queue: OutgoingQueue) -> None:
+        #: The message's type, as given to ``send()``.
+        self.event_type = event_type
+        self._text = text
+        self._queue = queue
+        self._status = MessageStatus.NOT_SENT
+        self._cancelled = False
+
+    @property
+    def status(self) -> MessageStatus:
+        """What is known of it now."""
+        return self._status
+
+    def wait(self, timeout: Optional[float] = None) -> MessageStatus:
+        """Block until it was written, or never will be as things stand: it was cancelled, or the client is closed.
+
+        :param timeout: seconds; None: as long as it takes
+        :returns: the status then
+        """
+        return self._queue.wait(self, Deadline(timeout))
+
+    def cancel(self) -> bool:
+        """Take it out of the queue. Blocks while a message is being written, at most ``heartbeat_timeout`` seconds.
+
+        :returns: True: it will never be sent. False: it was sent, or was one of the four subscription messages, which
+            do not wait in the queue
+        """
+        return self._queue.cancel(self)
+
+    def __repr__(self) -> str:
+        return f"<OutgoingMessage {str(self.event_type)!r} {self._status.value}>"
 
 
 class OutgoingQueue:
@@ -22,22 +85,37 @@ class OutgoingQueue:
     that could not be written whole cannot have been acted upon, and goes out first on the next connection.
 
     :param limit: how many messages may wait
+    :param on_symbols: called with the symbols that are subscribed to, when they have changed; must not block
     """
 
-    def __init__(self, subscriptions: Subscriptions, limit: int) -> None:
+    def __init__(
+        self, subscriptions: Subscriptions, limit: int, on_symbols: Callable[[Sequence[int]], None]
+    ) -> None:
         self.written = 0
-        # Serialises everything below, writing included, so that the order on the wire is the order of the
-        # queue. Held while a message is written, which ends within the stream's write timeout.
+        #: Messages that a loss has left in doubt.
+        self.unknown = 0
+        # Serialises what follows, writing included, so that the order on the wire is the order of the queue. Held while
+        # a message is written, which ends within the stream's write timeout.
         self._lock = threading.Lock()
         self._subscriptions = subscriptions
         self._limit = limit
-        self._queue: Deque[str] = deque()
+        self._on_symbols = on_symbols
+        self._queue: Deque[OutgoingMessage] = deque()
         self._write: Optional[Write] = None
+        # Guards the statuses and what follows; taken inside the other lock, never around it. Waited on for statuses.
+        self._changed = threading.Condition(threading.Lock())
+        # How many messages were written over this connection, and how many of them the server has read for sure.
+        self._written_here = 0
+        self._read_here = 0
+        # Those whose fate somebody may ask for, by their number on this connection.
+        self._in_doubt: WeakValueDictionary[int, OutgoingMessage] = WeakValueDictionary()
+        # Whether there is a connection, or one is being made.
+        self._alive = False
 
     def __len__(self) -> int:
         return len(self._queue)
 
-    def send(self, event_type: str, data: Any = None) -> None:
+    def send(self, event_type: str, data: Any = None) -> OutgoingMessage:
         """Send a message, or queue it while detached. On any thread.
 
         One that changes what is wanted is remembered instead of queued: attaching restores it. One that changes
@@ -46,21 +124,62 @@ class OutgoingQueue:
         :raises EncodeError: when it is not JSON, or no symbol id; nothing is queued
         :raises QueueFullError: when too many wait already; nothing is queued
         """
-        text = encode(event_type, data)
-        if event_type in SUBSCRIPTION_TYPES:
-            self._send_subscription(EventMessageType(event_type), data, text)
-            return
+        message = OutgoingMessage(event_type, encode(event_type, data), self)
         with self._lock:
+            if event_type in SUBSCRIPTION_TYPES:
+                self._send_subscription(message, EventMessageType(event_type), data)
+                return message
             if len(self._queue) >= self._limit:
                 raise QueueFullError(self._limit)
-            self._queue.append(text)
+            self._queue.append(message)
             self._flush()
+        return message
 
-    def _send_subscription(self, event_type: EventMessageType, data: Any, text: str) -> None:
+    def _send_subscription(self, message: OutgoingMessage, event_type: EventMessageType, data: Any) -> None:
+        # Requires holding _lock.
+        if self._subscriptions.change(event_type, data):
+            self._on_symbols(self._subscriptions.symbol_ids)
+            self._flush()
+            if self._write_or_detach(message):
+                self._note_written(message)
+
+    def cancel(self, message: OutgoingMessage) -> bool:
+        """Take a message out of the queue.
+
+        :returns: whether it was in it
+        """
         with self._lock:
-            if self._subscriptions.change(event_type, data) and self._write is not None:
-                self._flush()
-                self._write_or_detach(text)
+            if message not in self._queue:
+                return message._cancelled
+            self._queue.remove(message)
+            with self._changed:
+                message._cancelled = True
+                self._changed.notify_all()
+            return True
+
+    def wait(self, message: OutgoingMessage, deadline: Deadline) -> MessageStatus:
+        """Block until a message was written, or there is nothing to wait for."""
+        with self._changed:
+            deadline.wait_for(
+                self._changed,
+                lambda: (
+                    message._status is not MessageStatus.NOT_SENT or message._cancelled or not self._alive
+                ),
+            )
+            return message._status
+
+    # -- the connection's side ------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A life begins: what waits may be sent."""
+        with self._changed:
+            self._alive = True
+
+    def end(self) -> None:
+        """A life has ended: nobody needs to wait any more."""
+        with self._changed:
+            self._alive = False
+            self._changed.notify_all()
 
     def attach(self, write: Write) -> None:
         """Restore what is wanted over a new connection, and from now on send over it.
@@ -69,6 +188,8 @@ class OutgoingQueue:
         :raises OneTradeError: when the connection is lost meanwhile; the queue is then detached
         """
         with self._lock:
+            # Of a connection whose thread could not be waited for.
+            self._settle()
             for event_type, data in self._subscriptions.messages():
                 write(encode(event_type, data))
                 self.written += 1
@@ -79,30 +200,77 @@ class OutgoingQueue:
         with self._lock:
             self._flush()
 
+    def mark(self) -> int:
+        """How far writing has come on this connection: for :meth:`read_up_to`."""
+        return self._written_here
+
+    def read_up_to(self, mark: int, write: Write) -> None:
+        """The server has read everything that was written before ``mark`` was taken. On any thread; does not block.
+
+        :param write: what that connection was attached with
+        """
+        with self._changed:
+            if self._write != write:
+                return
+            for number in range(self._read_here + 1, mark + 1):
+                self._in_doubt.pop(number, None)
+            self._read_here = max(self._read_here, mark)
+
     def detach(self, write: Write) -> None:
-        """A connection is gone: what is sent from now on waits, unless another one is attached already.
+        """A connection is gone: what is sent from now on waits, unless another one is attached already. What was
+        written and not read for sure is unknown.
 
         :param write: what that connection was attached with
         """
         with self._lock:
-            if self._write == write:
-                self._write = None
+            if self._write is not None and self._write != write:
+                return
+            self._write = None
+            doubtful = self._settle()
+        if doubtful:
+            # A log handler of the program's that raises must not cost the thread.
+            with contextlib.suppress(Exception):
+                logger.warning(
+                    "%d messages were on their way when the connection was lost: the server may have them or not",
+                    doubtful,
+                )
+
+    def _settle(self) -> int:
+        """What was written and not read for sure is unknown.
+
+        :returns: how many messages that are
+        """
+        with self._changed:
+            doubtful = self._written_here - self._read_here
+            self.unknown += doubtful
+            for message in list(self._in_doubt.values()):
+                message._status = MessageStatus.UNKNOWN
+            self._in_doubt.clear()
+            self._written_here = self._read_here = 0
+        return doubtful
 
     def _flush(self) -> None:
         # Requires holding _lock.
-        while self._queue and self._write is not None:
-            if self._write_or_detach(self._queue[0]):
-                self._queue.popleft()
+        while self._queue and self._write_or_detach(self._queue[0]):
+            self._note_written(self._queue.popleft())
 
-    def _write_or_detach(self, text: str) -> bool:
+    def _write_or_detach(self, message: OutgoingMessage) -> bool:
         # Requires holding _lock.
         if self._write is None:
             return False
         try:
-            self._write(text)
+            self._write(message._text)
         except OneTradeError:
             # The reader sees the same loss and says why. A subscription needs no second try: it is remembered.
             self._write = None
             return False
-        self.written += 1
         return True
+
+    def _note_written(self, message: OutgoingMessage) -> None:
+        # Requires holding _lock.
+        self.written += 1
+        with self._changed:
+            self._written_here += 1
+            message._status = MessageStatus.WRITTEN
+            self._in_doubt[self._written_here] = message
+            self._changed.notify_all()

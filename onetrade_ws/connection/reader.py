@@ -4,20 +4,41 @@ from __future__ import annotations
 
 from typing import Any, Callable, List, Optional, Tuple
 
-from ..protocol.frames import HEARTBEAT_REPLY, Frame, Opcode
-from .stream import Stream
+from ..errors import ProtocolError
+from ..protocol.frames import HEARTBEAT_REPLY, CloseCode, Frame, Opcode
+from .buffer import ReceiveBuffer
 
-# A batch ends where the network has nothing more to give, and here, so that a flood is not one batch.
+# Of a first byte: FIN set, nothing reserved, text or binary.
+_PLAIN = frozenset({0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY})
+_TEXT = 0x80 | Opcode.TEXT
+_FIN = 0x80
+_RESERVED = 0x70
+_MASKED = 0x80
+_CONTROL = 0x08
+# RFC 6455, 5.5
+_CONTROL_LIMIT = 125
+_OPCODES = frozenset(Opcode)
+# A frame that is larger is not waited for in the buffer, where each chunk would be copied behind the last.
+_WAITED_FOR = 64 * 1024
+# So that the consumer of a flood begins before all of a chunk is cut, and is not given much more than it can hold.
 _BATCH_FRAMES = 1000
 _BATCH_BYTES = 128 * 1024
 
 
 class FrameReader:
-    """Reads whole messages from websocket-client and hands them on in batches: on the reader thread.
+    """Reads messages and hands them on in batches: on the reader thread.
 
-    It never decodes. The heartbeat's answer is swallowed here; websocket-client answers pings and close frames.
+    Plain frames it cuts out of the buffer itself: whole messages, not masked, within the limit. Every other frame it
+    leaves there to be read by websocket-client, once its header has been found to be allowed: nothing that is too
+    large is received first. It never decodes. The heartbeat's answer is swallowed here.
 
-    :param stream: where websocket-client receives from
+    What breaks the protocol ends the reading with :exc:`.ProtocolError`. Where RFC 6455 leaves no choice and
+    websocket-client does not look, it is stricter: frames that are masked, and control frames that are fragmented
+    or too long.
+
+    :param buffer: where websocket-client receives from, too
+    :param limit: bytes that a message may have, its fragments together
+    :param strict_utf8: whether a text message that is not UTF-8 breaks the protocol
     :param on_open: called before anything is read
     :param on_frames: called with each batch; it may block, and nothing is read meanwhile
     :param on_heartbeat_reply: called for each "10"
@@ -25,8 +46,10 @@ class FrameReader:
 
     def __init__(
         self,
-        stream: Stream,
+        buffer: ReceiveBuffer,
         *,
+        limit: int,
+        strict_utf8: bool,
         on_open: Callable[[], None],
         on_frames: Callable[[List[Frame]], None],
         on_heartbeat_reply: Callable[[], None],
@@ -39,52 +62,180 @@ class FrameReader:
         self.error: Optional[BaseException] = None
         #: The peer's close frame: code, or None when it held none, and reason.
         self.close_frame: Optional[Tuple[Optional[int], str]] = None
-        self._stream = stream
+        self._buffer = buffer
+        self._limit = limit
+        self._strict_utf8 = strict_utf8
         self._on_open = on_open
         self._on_frames = on_frames
         self._on_heartbeat_reply = on_heartbeat_reply
         self._batch: List[Frame] = []
-        self._batch_bytes = 0
+        # The message whose fragments are coming: its opcode, 0 when there is none, and what it has so far.
+        self._fragmented: int = 0
+        self._fragments = bytearray()
 
     # Called by websocket-client. The callback that it passes would read one message and call the app's handlers; on
     # an error it would log, close and wait. Reading from its public WebSocket object leaves all that to us.
     def read(self, sock: object, read_callback: object) -> None:
         """Read until the connection ends. Never raises."""
-        websocket = self.websocket()
-        # Not where the buffer is empty: it may hold half a frame, whose other half may never come.
-        self._stream.before_wait = self._hand_on
         try:
             self.opened = True
             self._on_open()
-            while self.close_frame is None:
-                self._read_message(websocket)
+            self.read_until_end(self.websocket())
         except Exception as error:  # noqa: BLE001 - the transport says what each one means
             self.error = error
+
+    def read_until_end(self, websocket: Any) -> None:
+        """Read until the peer's close frame.
+
+        :param websocket: the connection of websocket-client, which receives through the same buffer
+        :raises ProtocolError: when the peer breaks the protocol
+        """
+        try:
+            while self.close_frame is None:
+                if self._cut_plain_frames():
+                    self._hand_on()
+                    self._buffer.more()
+                else:
+                    self._read_other_frame(websocket)
         finally:
             self._hand_on()
 
-    def _read_message(self, websocket: Any) -> None:
-        opcode, frame = websocket.recv_data_frame(True)
-        if opcode == Opcode.CLOSE:
-            code = int.from_bytes(frame.data[:2], "big") if len(frame.data) >= 2 else None
-            self.close_frame = code, frame.data[2:].decode("utf-8", "replace")
-        elif opcode in (Opcode.TEXT, Opcode.BINARY):
-            if opcode == Opcode.TEXT and frame.data == HEARTBEAT_REPLY:
-                self._on_heartbeat_reply()
-            else:
-                self._batch.append(Frame(opcode, bytes(frame.data), self._stream.received_at))
-                self._batch_bytes += len(frame.data)
-        if len(self._batch) >= _BATCH_FRAMES or self._batch_bytes >= _BATCH_BYTES:
+    def _cut_plain_frames(self) -> bool:
+        """Cut frames off the buffer, as long as they are plain and whole.
+
+        :returns: whether to go on when more has been received; otherwise the next frame is not for here
+        """
+        if self._fragmented:
+            return False
+        buffer, limit, batch = self._buffer, self._limit, self._batch
+        chunk, position, received_at = buffer.chunk, buffer.position, buffer.received_at
+        end = len(chunk)
+        batch_start = position
+        try:
+            while end - position >= 2:
+                first = chunk[position]
+                length = chunk[position + 1]
+                start = position + 2
+                if first not in _PLAIN:
+                    return False
+                if length > 125:
+                    if length == 126:
+                        start += 2
+                    elif length == 127:
+                        start += 8
+                    else:
+                        return False
+                    if start > end:
+                        return True
+                    length = int.from_bytes(chunk[position + 2 : start], "big")
+                if length > limit:
+                    return False
+                stop = start + length
+                if stop > end:
+                    return stop - position <= _WAITED_FOR
+                payload = chunk[start:stop]
+                if first == _TEXT:
+                    if payload == HEARTBEAT_REPLY:
+                        self._on_heartbeat_reply()
+                        position = stop
+                        continue
+                    if self._strict_utf8:
+                        _check_utf8(payload)
+                    batch.append(Frame(1, payload, received_at))
+                else:
+                    batch.append(Frame(2, payload, received_at))
+                position = stop
+                if len(batch) >= _BATCH_FRAMES or position - batch_start >= _BATCH_BYTES:
+                    self._hand_on()
+                    batch, batch_start = self._batch, position
+            return True
+        finally:
+            buffer.position = position
+
+    def _read_other_frame(self, websocket: Any) -> None:
+        if not self._check_header():
+            # It will be waited for: what came before it is not.
             self._hand_on()
+        frame = websocket.recv_frame()
+        opcode, data = frame.opcode, bytes(frame.data)
+        if opcode == Opcode.PING:
+            websocket.pong(data)
+        elif opcode == Opcode.CLOSE:
+            self._close(data)
+        elif opcode != Opcode.PONG:
+            self._add_fragment(opcode, data, bool(frame.fin))
+
+    def _check_header(self) -> bool:
+        """Look at the next frame's header before websocket-client receives the frame.
+
+        :returns: whether the whole frame has been received
+        :raises ProtocolError: when it is not allowed
+        """
+        buffer = self._buffer
+        self._receive_at_least(2)
+        first, length = buffer.chunk[buffer.position], buffer.chunk[buffer.position + 1]
+        opcode, fin = first & 0x0F, first & _FIN
+        if first & _RESERVED:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "a reserved bit is set in a frame")
+        if opcode not in _OPCODES:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, f"a frame of unknown opcode {opcode}")
+        if length & _MASKED:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "a masked frame")
+        if opcode & _CONTROL:
+            if not fin or length > _CONTROL_LIMIT:
+                problem = "a fragmented" if not fin else "too long a"
+                raise ProtocolError(CloseCode.PROTOCOL_ERROR, f"{problem} control frame")
+        elif (opcode == Opcode.CONTINUATION) is not bool(self._fragmented):
+            problem = "a message inside a fragmented one" if self._fragmented else "a continuation of nothing"
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, problem)
+        size = 2 + {126: 2, 127: 8}.get(length, 0)
+        if size > 2:
+            self._receive_at_least(size)
+            length = int.from_bytes(buffer.chunk[buffer.position + 2 : buffer.position + size], "big")
+        if len(self._fragments) + length > self._limit:
+            raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, f"a message of more than {self._limit} bytes")
+        return buffer.available >= size + length
+
+    def _receive_at_least(self, size: int) -> None:
+        while self._buffer.available < size:
+            self._hand_on()
+            self._buffer.more()
+
+    def _add_fragment(self, opcode: int, data: bytes, fin: bool) -> None:
+        self._fragmented = self._fragmented or opcode
+        if not fin:
+            self._fragments += data
+            return
+        opcode, self._fragmented = self._fragmented, 0
+        if self._fragments:
+            data = bytes(self._fragments + data)
+            self._fragments = bytearray()
+        if opcode == Opcode.TEXT:
+            if data == HEARTBEAT_REPLY:
+                self._on_heartbeat_reply()
+                return
+            if self._strict_utf8:
+                _check_utf8(data)
+        self._batch.append(Frame(opcode, data, self._buffer.received_at))
+
+    def _close(self, data: bytes) -> None:
+        code = int.from_bytes(data[:2], "big") if data else None
+        try:
+            reason = data[2:].decode("utf-8")
+        except UnicodeDecodeError:
+            raise ProtocolError(
+                CloseCode.INVALID_PAYLOAD, "a close frame's reason that is not UTF-8"
+            ) from None
+        self.close_frame = code, reason
 
     def _hand_on(self) -> None:
         if self._batch:
-            batch, self._batch, self._batch_bytes = self._batch, [], 0
+            batch, self._batch = self._batch, []
             self._on_frames(batch)
 
     # -- what else websocket-client asks of a dispatcher ----------------------------------------------------
 
-    def buffwrite(self, sock: Stream, data: bytes, send: object, on_disconnect: object) -> None:
+    def buffwrite(self, sock: Any, data: bytes, send: object, on_disconnect: object) -> None:
         """Every write of websocket-client from version 1.9 on; older ones send to the stream directly."""
         sock.send(data)
 
@@ -96,3 +247,13 @@ class FrameReader:
 
     def abort(self) -> None:
         """The handler that goes with :meth:`signal`: never called."""
+
+
+def _check_utf8(payload: bytes) -> None:
+    try:
+        payload.decode("utf-8")
+    except UnicodeDecodeError:
+        problem = ProtocolError(CloseCode.INVALID_PAYLOAD, "a text message that is not UTF-8")
+    else:
+        return
+    raise problem

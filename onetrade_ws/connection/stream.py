@@ -25,6 +25,8 @@ from ..errors import (
     NetworkError,
     OneTradeError,
 )
+from .buffer import ReceiveBuffer
+from .turns import FairLock
 
 _CHUNK = 256 * 1024
 _HEAD_LIMIT = 64 * 1024
@@ -52,27 +54,23 @@ class Stream:
     """
 
     def __init__(self, host: str, write_timeout: float) -> None:
-        #: When bytes arrived last, on the monotonic clock and since the epoch.
+        #: When bytes arrived last, on the monotonic clock.
         self.last_received = time.monotonic()
-        self.received_at = time.time()
-        self.bytes_received = 0
+        #: What arrived and was not read yet.
+        self.buffer = ReceiveBuffer(lambda: self._receive(Deadline(None)))
         #: Called once, before websocket-client receives anything.
         self.on_first_recv: Optional[Callable[[], None]] = None
         #: Called each time that somebody tears the connection down, on any thread; must not block.
         self.on_failure: Callable[[], None] = lambda: None
-        #: Called on the reader thread whenever it is about to wait for the network.
-        self.before_wait: Callable[[], None] = lambda: None
         self._host = host
         self._write_timeout = write_timeout
         self._sock: Optional[_Socket] = None
-        self._chunk = b""
-        self._position = 0
         self._error: Optional[OneTradeError] = None
         self._finished = False
         self._closed = False
         # Serialises whole messages: while one is being written, no other may begin. Held while the socket is
         # waited for, at most write_timeout long.
-        self._write_lock = threading.Lock()
+        self._write_lock = FairLock()
         # Serialises the calls into OpenSSL, which allows no two at a time on one connection. Never held while
         # waiting: the socket does not block.
         self._tls_lock = threading.Lock()
@@ -200,7 +198,7 @@ class Stream:
         status = int(parts[1])
         if status != 101:
             head = self._read_body(head, deadline)
-        self._chunk, self._position = head, 0
+        self.buffer.feed(head)
         return status, head.split(b"\r\n\r\n", 1)[1]
 
     def _read_body(self, head: bytes, deadline: Deadline) -> bytes:
@@ -224,11 +222,7 @@ class Stream:
         if self.on_first_recv is not None:
             look, self.on_first_recv = self.on_first_recv, None
             look()
-        if self._position >= len(self._chunk):
-            self._chunk, self._position = self._receive(Deadline(None)), 0
-        data = self._chunk[self._position : self._position + size]
-        self._position += len(data)
-        return data
+        return self.buffer.recv(size)
 
     def _receive(self, deadline: Deadline) -> bytes:
         sock = self._sock
@@ -255,8 +249,6 @@ class Stream:
             if not chunk:
                 raise self._fail(ConnectionLostError("the server closed it without a close frame"))
             self.touch()
-            self.received_at = time.time()
-            self.bytes_received += len(chunk)
             return chunk
 
     def touch(self) -> None:
@@ -345,6 +337,25 @@ class Stream:
 
     # -- the end --------------------------------------------------------------------------------------------
 
+    def finish(self, timeout: float) -> None:
+        """Say that nothing more will be sent, and receive and forget what comes, until the peer says the same: on the
+        reader thread, after the last write.
+
+        A connection that is closed with bytes unread is reset, and a reset may take from the peer the close frame that
+        it has not read yet.
+
+        :param timeout: seconds that the peer gets
+        """
+        deadline = Deadline(timeout)
+        with self._state_lock:
+            if self._error is not None or self._sock is None:
+                return
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._sock, socket.SHUT_WR)
+        with contextlib.suppress(OneTradeError, _TimeIsOverError):
+            while not deadline.expired:
+                self._receive(deadline)
+
     def abort(self, error: OneTradeError) -> None:
         """Tear the connection down: whoever waits in another method gets ``error``. Does not block.
 
@@ -392,7 +403,6 @@ class Stream:
     # -- waiting --------------------------------------------------------------------------------------------
 
     def _wait_to_read(self, sock: _Socket, deadline: Deadline) -> None:
-        self.before_wait()
         # On the reader thread alone, which waits here for every chunk: its selector is made once.
         if self._read_selector is None:
             self._read_selector = selectors.DefaultSelector()

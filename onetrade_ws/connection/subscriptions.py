@@ -46,6 +46,11 @@ class Subscriptions:
             return changed
         return self._symbols.pop(symbol_id, self) is None
 
+    @property
+    def symbol_ids(self) -> Tuple[int, ...]:
+        """The symbols that are subscribed to."""
+        return tuple(self._symbols)
+
     def messages(self) -> List[Message]:
         """What to send on a new connection: account updates first, as the documented flow has it."""
         messages: List[Message] = []

@@ -28,6 +28,7 @@ from ..protocol.events import ClientEventType, Event, Gap, Reconnecting
 from ..protocol.frames import Frame
 from .credentials import Credentials
 from .exchange import Exchange
+from .freshness import Freshness
 from .lifecycle import CLOSED, CLOSING, CONNECTING, OPEN, Lifecycle
 from .link import Deliver, Ending, Link
 from .outgoing import OutgoingQueue
@@ -58,9 +59,14 @@ class Counters:
 
 @attrs.define
 class Memory:
-    """What one life leaves to the next: the loss that was not made good, for the gap is as long."""
+    """What one life leaves to the next."""
 
+    #: The loss that was not made good, for the gap is as long.
     loss: Optional[Ending] = None
+    #: What the server last said of the session.
+    session_valid: Optional[bool] = None
+    #: When the last message came, on the monotonic clock.
+    last_message: Optional[float] = None
     #: Whether the server has held the session for a connection since this connect() began.
     accepted: bool = False
 
@@ -84,6 +90,7 @@ class Supervisor:
         settings: Settings,
         lifecycle: Lifecycle[Supervisor],
         outgoing: OutgoingQueue,
+        freshness: Freshness,
         counters: Counters,
         memory: Memory,
         context: Optional[ssl.SSLContext],
@@ -104,6 +111,7 @@ class Supervisor:
         self._settings = settings
         self._lifecycle = lifecycle
         self._outgoing = outgoing
+        self._freshness = freshness
         self._counters = counters
         self._deliver = deliver
         self._wake = wake
@@ -254,8 +262,10 @@ class Supervisor:
             validate_session(self._settings, self._credentials, exchange, deadline)
         except OneTradeError as error:
             self._raise_if_stopped()
+            self._judge_session(error)
             self.last_error = error
             return Ending(error)
+        self._memory.session_valid = True
         try:
             with self._lock:
                 self._raise_if_stopped()
@@ -263,6 +273,7 @@ class Supervisor:
                     self._settings,
                     self._credentials,
                     self._outgoing,
+                    self._freshness,
                     on_open=self._opened,
                     deliver=self._received,
                     wake=self._wake,
@@ -276,6 +287,7 @@ class Supervisor:
         self._memory.accepted = self._memory.accepted or link.accepted
         if not self._abandoned:
             self._counters.bytes = self._bytes_before + link.bytes_received
+        self._judge_session(ending.error)
         self._raise_if_stopped()
         self.last_error = ending.error
         if ending.lasted is not None:
@@ -283,9 +295,14 @@ class Supervisor:
             self._memory.loss = self._memory.loss or ending
         return ending
 
+    def _judge_session(self, error: OneTradeError) -> None:
+        if isinstance(error, (AuthenticationError, SessionInUseError, SessionLoggedOutError)):
+            self._memory.session_valid = False
+
     def _received(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> None:
         link = self._link
         if not self._abandoned and link is not None:
+            self._memory.last_message = time.monotonic()
             self._counters.frames += len(frames)
             self._counters.bytes = self._bytes_before + link.bytes_received
             self._deliver(frames, give_up)
@@ -298,7 +315,7 @@ class Supervisor:
         if self._stop.is_set():
             raise _Stopped
 
-    # -- the heartbeat thread -------------------------------------------------------------------------------
+    # -- the opening thread ---------------------------------------------------------------------------------
 
     def _opened(self) -> None:
         # Counted before anybody can see the state.

@@ -8,11 +8,19 @@ import struct
 from typing import Callable, List, Optional
 from urllib.parse import quote, urlencode, urlsplit
 
-from websocket import ABNF, WebSocketApp, WebSocketException
+from websocket import ABNF, WebSocketApp, WebSocketException, WebSocketPayloadException
 
+from ..config import Settings
 from ..deadline import Deadline
-from ..errors import ConnectionClosedError, ConnectionLostError, HandshakeError, NetworkError, OneTradeError
-from ..protocol.frames import Frame
+from ..errors import (
+    ConnectionClosedError,
+    ConnectionLostError,
+    HandshakeError,
+    NetworkError,
+    OneTradeError,
+    ProtocolError,
+)
+from ..protocol.frames import CloseCode, Frame
 from .answers import refusal
 from .credentials import Credentials
 from .reader import FrameReader
@@ -20,15 +28,15 @@ from .stream import Stream
 
 logger = logging.getLogger("onetrade_ws.connection")
 
-# Status codes of RFC 6455, 7.4.1
-NORMAL_CLOSURE = 1000
-PROTOCOL_ERROR = 1002
+# Seconds that a close frame of ours may take to be written, and that the server gets to read it and hang up.
+_LAST_WRITE = 0.1
+_LINGER = 0.5
 
 
 class Transport:
     """Runs a ``WebSocketApp`` once, on the thread that calls :meth:`run`: the reader thread.
 
-    :param url: the server's address, without path and query
+    :param settings: the address, and what is allowed
     :param stream: not connected yet
     :param on_open: called on the reader thread when the handshake is completed, before anything is read
     :param on_frames: called on the reader thread with each batch of messages
@@ -37,26 +45,36 @@ class Transport:
 
     def __init__(
         self,
-        url: str,
-        host: str,
+        settings: Settings,
         stream: Stream,
         *,
         on_open: Callable[[], None],
         on_frames: Callable[[List[Frame]], None],
         on_heartbeat_reply: Callable[[], None],
     ) -> None:
-        self._url = url
-        self._host = host
+        self._url = settings.url
+        self._host = settings.host
         self._stream = stream
         self._reader = FrameReader(
-            stream, on_open=on_open, on_frames=on_frames, on_heartbeat_reply=on_heartbeat_reply
+            stream.buffer,
+            limit=settings.max_message_size,
+            strict_utf8=settings.strict_utf8,
+            on_open=on_open,
+            on_frames=on_frames,
+            on_heartbeat_reply=on_heartbeat_reply,
         )
+        self._closing = False
         self._handshake_error: Optional[Exception] = None
 
     @property
     def opened(self) -> bool:
         """Whether the connection was ever open."""
         return self._reader.opened
+
+    @property
+    def close_was_answered(self) -> bool:
+        """Whether the server answered a close frame of ours."""
+        return self._closing and self._reader.close_frame is not None
 
     def run(
         self, credentials: Credentials, context: Optional[ssl.SSLContext], deadline: Deadline
@@ -113,16 +131,29 @@ class Transport:
         reader = self._reader
         if not reader.opened:
             return self._explain_handshake(self._handshake_error)
+        error = reader.error
         if reader.close_frame is not None:
             code, reason = reader.close_frame
+            self._end_with(code)
             return ConnectionClosedError(code, credentials.hide_in(reason))
-        if isinstance(reader.error, OneTradeError):
-            return reader.error
-        if isinstance(reader.error, WebSocketException):
-            self.close(PROTOCOL_ERROR, timeout=0.0)
-            return ConnectionLostError(f"the server broke the WebSocket protocol ({_words(reader.error)})")
-        logger.error("reading failed for a reason of its own", exc_info=reader.error)
-        return ConnectionLostError(f"reading failed: {type(reader.error).__name__}")
+        if isinstance(error, WebSocketException):
+            code = (
+                CloseCode.INVALID_PAYLOAD
+                if isinstance(error, WebSocketPayloadException)
+                else CloseCode.PROTOCOL_ERROR
+            )
+            error = ProtocolError(code, _words(error))
+        if isinstance(error, ProtocolError):
+            self._end_with(error.code)
+        if isinstance(error, OneTradeError):
+            return error
+        logger.error("reading failed for a reason of its own", exc_info=error)
+        return ConnectionLostError(f"reading failed: {type(error).__name__}")
+
+    def _end_with(self, code: Optional[int]) -> None:
+        # Nothing to do where we had sent ours before: this was the answer.
+        if not self._closing and self._write_close_frame(code, _LAST_WRITE):
+            self._stream.finish(_LINGER)
 
     def _explain_handshake(self, error: Optional[Exception]) -> OneTradeError:
         if isinstance(error, ConnectionLostError):
@@ -144,9 +175,12 @@ class Transport:
 
         :returns: whether it was written; the server's answer ends :meth:`run`
         """
-        return self._stream.send_last(
-            ABNF.create_frame(struct.pack("!H", code), ABNF.OPCODE_CLOSE).format(), timeout
-        )
+        self._closing = True
+        return self._write_close_frame(code, timeout)
+
+    def _write_close_frame(self, code: Optional[int], timeout: float) -> bool:
+        payload = b"" if code is None else struct.pack("!H", code)
+        return self._stream.send_last(ABNF.create_frame(payload, ABNF.OPCODE_CLOSE).format(), timeout)
 
 
 def _words(error: WebSocketException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, unique
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Tuple, Union
 
 import attrs
 
@@ -35,6 +35,10 @@ class ClientEventType(Enum):
     RECONNECTING = "reconnecting"
     #: Open again after a loss; what the server sent in between is missed. ``data``: :class:`Gap`
     GAP = "gap"
+    #: Quotes that are subscribed to have stopped coming; the connection is kept. ``data``: :class:`Stale`
+    STALE = "stale"
+    #: After ``STALE``: they come again, or none are subscribed to any more. ``data``: :class:`Recovered`
+    RECOVERED = "recovered"
     #: "session is already used": two tabs. ``data``: :exc:`.SessionInUseError`
     SESSION_IN_USE = "session_in_use"
     #: Our session was logged out; the client ends. ``data``: :exc:`.SessionLoggedOutError`
@@ -107,6 +111,30 @@ class Gap:
     started_at: float
     ended_at: float
     reason: OneTradeError
+
+
+@attrs.frozen(kw_only=True)
+class Stale:
+    """No quote came for ``stale_after`` seconds, of any symbol.
+
+    :ivar started_at: when the last one came, or when they could have begun to, seconds since the epoch
+    :ivar symbol_ids: what is subscribed to
+    """
+
+    started_at: float
+    symbol_ids: Tuple[int, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Recovered:
+    """Quotes come again.
+
+    :ivar started_at: that of :class:`Stale`
+    :ivar ended_at: when it was over, seconds since the epoch
+    """
+
+    started_at: float
+    ended_at: float
 
 
 @attrs.frozen(kw_only=True)

@@ -17,6 +17,15 @@ class Opcode(IntEnum):
     PONG = 0xA
 
 
+class CloseCode(IntEnum):
+    """The status codes of RFC 6455, 7.4.1, that the client sends."""
+
+    NORMAL_CLOSURE = 1000
+    PROTOCOL_ERROR = 1002
+    INVALID_PAYLOAD = 1007
+    MESSAGE_TOO_BIG = 1009
+
+
 class Frame(NamedTuple):
     """A whole data message: fragments are put together before.
 

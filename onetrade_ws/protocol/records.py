@@ -57,6 +57,11 @@ def split_records(payload: bytes) -> Iterator[bytes]:
             yield record
 
 
+def holds_quotes(payload: bytes) -> bool:
+    """Whether a binary frame looks as if it holds prices: a record that is not marked as a profit."""
+    return any(record[:1] != b"s" for record in split_records(payload))
+
+
 def _values(record: bytes) -> List[str]:
     try:
         return [value.strip(" ") for value in record.decode("utf-8").split(",")]

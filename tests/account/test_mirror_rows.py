@@ -35,6 +35,7 @@ from onetrade_ws import (
     Quote,
     ReasonType,
     Reconnecting,
+    Recovered,
     Report,
     ServerError,
     SessionInUseError,
@@ -42,6 +43,7 @@ from onetrade_ws import (
     SessionLogout,
     SideType,
     SlowConsumer,
+    Stale,
     StateChange,
 )
 
@@ -455,6 +457,8 @@ WITHOUT_ROW: List[Any] = [
     ("session_logged_out", None),
     (ClientEventType.RECONNECTING, Reconnecting(attempt=1, delay=0.0, reason=ConnectionLostError("reset"))),
     (ClientEventType.GAP, Gap(started_at=1.0, ended_at=2.0, reason=ConnectionLostError("reset"))),
+    (ClientEventType.STALE, Stale(started_at=1.0, symbol_ids=(1,))),
+    (ClientEventType.RECOVERED, Recovered(started_at=1.0, ended_at=2.0)),
     (ClientEventType.DECODE_ERROR, DecodeError("$", "an empty frame")),
     (ClientEventType.CALLBACK_ERROR, CallbackError(event=Event("a"), callback=print, error=ValueError())),
     (ClientEventType.SLOW_CONSUMER, SlowConsumer(queued_bytes=1, limit=1)),

@@ -15,6 +15,7 @@ from onetrade_ws import (
     EncodeError,
     Event,
     EventMessageType,
+    MessageStatus,
     OneTradeClient,
     OneTradeError,
     QueueFullError,
@@ -362,10 +363,11 @@ def test_a_message_that_could_not_be_written_whole_goes_out_on_the_next_connecti
         client.send("numbered", [number, "x" * 1_000_000])
     # Each one is accounted for: written, or waiting.
     assert client.stats().messages_written == written + number - 1
-    client.send("numbered", [number + 1, ""])
+    last = client.send("numbered", [number + 1, ""])
     simulator.thaw()
     simulator.wait_for(lambda sim: sim.connections_total == 2 and len(texts(sim, 2)) == 2)
     assert [json.loads(text)["data"][0] for text in texts(simulator, 2)] == [number, number + 1]
+    assert last.wait(TIMEOUT) is MessageStatus.WRITTEN
     assert client.stats().messages_waiting == 0
     # What the server had taken of the first try was never completed.
     whole = [json.loads(text) for text in texts(simulator, 1)]

@@ -654,6 +654,7 @@ def calls_of(client: OneTradeClient) -> Dict[str, Callable[[], object]]:
         "account": lambda: (client.account.orders, client.account.notifications, client.account.quotes),
         "state": lambda: client.state,
         "stats": client.stats,
+        "health": client.health,
         "subscribe": lambda: client.subscribe(None, nobody),
         "unsubscribe": lambda: client.unsubscribe(None, nobody),
         "subscribe_market": lambda: client.subscribe_market(1),

@@ -22,6 +22,7 @@ def test_a_client_that_was_never_connected_has_counted_nothing(make_client: Make
         bytes_received=0,
         messages_written=0,
         messages_waiting=0,
+        messages_unknown=0,
         events={},
         merged_events=0,
         decode_errors=0,

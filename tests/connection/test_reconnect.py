@@ -30,6 +30,7 @@ from onetrade_ws import (
     ServerError,
 )
 from onetrade_ws.simulator import Simulator
+from onetrade_ws.simulator import websocket as framing
 from tests.connection.conftest import (
     FAST,
     Background,
@@ -624,17 +625,18 @@ def test_a_policy_that_raises_ends_the_client(simulator: Simulator, make_client:
 def test_a_failure_of_the_websocket_library_is_a_loss(
     simulator: Simulator, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receive = websocket.WebSocket.recv_data_frame
+    receive = websocket.WebSocket.recv_frame
 
     def fail_once(*arguments: Any) -> Any:
-        monkeypatch.setattr(websocket.WebSocket, "recv_data_frame", receive)
+        monkeypatch.setattr(websocket.WebSocket, "recv_frame", receive)
         raise RuntimeError("a bug")
 
     client = make_client(simulator)
     client.connect()
-    monkeypatch.setattr(websocket.WebSocket, "recv_data_frame", fail_once)
+    monkeypatch.setattr(websocket.WebSocket, "recv_frame", fail_once)
     with client.expect(ClientEventType.GAP, timeout=TIMEOUT) as expected:
-        simulator.emit("something")
+        # One that is not cut out of the buffer without it.
+        simulator.emit_raw(framing.frame(framing.PING, b""))
     assert "RuntimeError" in str(expected.event.data.reason)
     assert simulator.connections_total == 2
 

@@ -17,6 +17,7 @@ from onetrade_ws import (
     Event,
     EventMessageType,
     OneTradeError,
+    ProtocolError,
     ReconnectPolicy,
 )
 from onetrade_ws.connection.stream import Stream
@@ -311,7 +312,8 @@ def test_illegal_frames_are_a_loss_with_a_stated_reason(
         ClientEventType.GAP,
     ]
     reason = events[-1].data.reason
-    assert type(reason) is ConnectionLostError
+    assert isinstance(reason, ProtocolError)
+    assert reason.code == 1002
     assert "broke the WebSocket protocol" in str(reason)
     assert "%" not in str(reason)
     # The server is told what it did wrong (RFC 6455, 7.4.1).

@@ -1,0 +1,68 @@
+"""The watchdog: notices when the other side gives no sign of life."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import Callable
+
+from ..deadline import Deadline
+from ..errors import ConnectionStalledError, OneTradeError
+
+logger = logging.getLogger("onetrade_ws.connection")
+
+
+class Watchdog:
+    """A daemon thread of one connection that neither reads nor writes, so that nothing can hold it up: it looks at
+    the clock.
+
+    :param patience: seconds of silence after which the connection is given up
+    :param silence: seconds since the last sign of life, whatever it was
+    :param quotes: looks whether quotes have stopped coming, and says in how many seconds to look again
+    :param stalled: called when the silence has lasted too long; the thread then ends. Must tear the connection down so
+        that whoever reads or writes returns
+    """
+
+    def __init__(
+        self,
+        *,
+        patience: float,
+        silence: Callable[[], float],
+        quotes: Callable[[], float],
+        stalled: Callable[[OneTradeError], None],
+    ) -> None:
+        self._patience = patience
+        self._silence = silence
+        self._quotes = quotes
+        self._stalled = stalled
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="onetrade-ws watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread end. Does not block."""
+        self._stop.set()
+
+    def join(self) -> None:
+        """Wait for the thread's end, when it was started."""
+        if self._thread.ident is not None:
+            Deadline(None).join(self._thread)
+
+    def _run(self) -> None:
+        try:
+            while True:
+                left = self._patience - self._silence()
+                if left <= 0:
+                    self._stalled(ConnectionStalledError("the server gave no sign of life", self._patience))
+                    return
+                if self._stop.wait(min(left, self._quotes())):
+                    return
+        except Exception as error:
+            # A bug of ours. A connection that nobody watches must not go on.
+            self._stalled(ConnectionStalledError(f"the watchdog failed ({type(error).__name__})", 0.0))
+            with contextlib.suppress(Exception):
+                logger.exception("the watchdog thread failed for a reason of its own")
