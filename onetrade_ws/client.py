@@ -15,7 +15,7 @@ from .delivery.dispatcher import Dispatcher
 from .delivery.observers import Callback, ObserverRegistry, Subscription
 from .delivery.queue import EventQueue
 from .delivery.waiting import EventStream, EventStreams, Expectation, Where
-from .errors import CallbackThreadError, ConfigurationError, NotConnectedError
+from .errors import CallbackThreadError, ConfigurationError, NotConnectedError, detached
 from .protocol.codec import Codec
 from .protocol.enums import EventMessageType
 from .protocol.events import ClientEventType, ConnectionState, Event, EventType, StateChange
@@ -227,7 +227,7 @@ class OneTradeClient:
             return False
         reason = self._connection.reason
         if reason is not None:
-            raise reason
+            raise detached(reason)
         return True
 
     # -- sending --------------------------------------------------------------------------------------------
