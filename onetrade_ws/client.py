@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 from types import TracebackType
-from typing import Any, Mapping, Optional, Sequence, Type, TypeVar
+from typing import Any, Callable, Mapping, Optional, Sequence, Type, TypeVar, cast
 
 from .account import Account
 from .config import PRICE_COLUMNS, ReconnectPolicy, make_settings
@@ -25,6 +26,23 @@ _DEFAULT_POLICY = ReconnectPolicy()
 
 
 C = TypeVar("C", bound="OneTradeClient")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _forgets_its_arguments(call: F) -> F:
+    """``call``, of whose arguments nothing is left where a setting is refused: some are secrets, others may hold one by
+    mistake, and there are tools that print the locals of every frame of a traceback."""
+
+    @functools.wraps(call)
+    def checked(*arguments: Any, **named: Any) -> Any:
+        try:
+            return call(*arguments, **named)
+        except ConfigurationError as error:
+            problem = detached(error)
+        del arguments, named
+        raise problem
+
+    return cast(F, checked)
 
 
 class OneTradeClient:
@@ -61,6 +79,7 @@ class OneTradeClient:
     :raises ConfigurationError: for the first setting that is wrong
     """
 
+    @_forgets_its_arguments
     def __init__(
         self,
         url: str,
@@ -120,6 +139,7 @@ class OneTradeClient:
         )
 
     @classmethod
+    @_forgets_its_arguments
     def from_env(cls: Type[C], environ: Optional[Mapping[str, str]] = None, **settings: Any) -> C:
         """A client whose address and credentials come from environment variables: ``ONETRADE_WS_URL`` and, as far as
         they are set, ``ONETRADE_HTTP_URL``, ``ONETRADE_SESSION_ID``, ``ONETRADE_ACCESS_TOKEN``, ``ONETRADE_API_KEY``.
