@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 from types import TracebackType
-from typing import Any, Mapping, Optional, Sequence, Type, TypeVar
+from typing import Any, Callable, Mapping, Optional, Sequence, Type, TypeVar, cast
 
 from .account import Account
 from .config import PRICE_COLUMNS, ReconnectPolicy, make_settings
@@ -15,7 +16,7 @@ from .delivery.dispatcher import Dispatcher
 from .delivery.observers import Callback, ObserverRegistry, Subscription
 from .delivery.queue import EventQueue
 from .delivery.waiting import EventStream, EventStreams, Expectation, Where
-from .errors import CallbackThreadError, ConfigurationError, NotConnectedError
+from .errors import CallbackThreadError, ConfigurationError, NotConnectedError, detached
 from .health import Health, HealthStatus
 from .protocol.codec import Codec
 from .protocol.enums import EventMessageType
@@ -26,6 +27,23 @@ _DEFAULT_POLICY = ReconnectPolicy()
 
 
 C = TypeVar("C", bound="OneTradeClient")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _forgets_its_arguments(call: F) -> F:
+    """``call``, of whose arguments nothing is left where a setting is refused: some are secrets, others may hold one by
+    mistake, and there are tools that print the locals of every frame of a traceback."""
+
+    @functools.wraps(call)
+    def checked(*arguments: Any, **named: Any) -> Any:
+        try:
+            return call(*arguments, **named)
+        except ConfigurationError as error:
+            problem = detached(error)
+        del arguments, named
+        raise problem
+
+    return cast(F, checked)
 
 
 class OneTradeClient:
@@ -68,6 +86,7 @@ class OneTradeClient:
     :raises ConfigurationError: for the first setting that is wrong
     """
 
+    @_forgets_its_arguments
     def __init__(
         self,
         url: str,
@@ -133,6 +152,7 @@ class OneTradeClient:
         )
 
     @classmethod
+    @_forgets_its_arguments
     def from_env(cls: Type[C], environ: Optional[Mapping[str, str]] = None, **settings: Any) -> C:
         """A client whose address and credentials come from environment variables: ``ONETRADE_WS_URL`` and, as far as
         they are set, ``ONETRADE_HTTP_URL``, ``ONETRADE_SESSION_ID``, ``ONETRADE_ACCESS_TOKEN``, ``ONETRADE_API_KEY``.
@@ -240,7 +260,7 @@ class OneTradeClient:
             return False
         reason = self._connection.reason
         if reason is not None:
-            raise reason
+            raise detached(reason)
         return True
 
     # -- sending --------------------------------------------------------------------------------------------

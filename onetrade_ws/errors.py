@@ -31,7 +31,7 @@ token, a session id or an API key in a place that a text, a log or a traceback w
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Tuple, TypeVar
 
 __all__ = [
     "AuthenticationError",
@@ -59,6 +59,16 @@ __all__ = [
     "SlowConsumerError",
     "WaitTimeoutError",
 ]
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def detached(error: E) -> E:
+    """``error`` without its past: traceback, cause and context. For one that is handed on, from thread to thread or
+    call to call: each frame that it has come through would otherwise stay alive with it, and what its locals know."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 class OneTradeError(Exception):

@@ -39,9 +39,9 @@ def refusal(step: str, status: int, body: bytes, credentials: Credentials) -> Op
         if type(code) is int and not 200 <= code <= 299:
             status = code
     message = _message(answer, body)
-    if _IN_USE in message.lower() or _IN_USE.encode() in body.lower():
+    if _IN_USE in " ".join(message.lower().split()) or _IN_USE.encode() in body.lower():
         return SessionInUseError(step, status, _IN_USE)
-    message = credentials.hide_in(message)
+    message = " ".join(credentials.hide_in(message).split())
     message = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
     if status in (401, 403):
         return AuthenticationError(step, status, message)
@@ -53,8 +53,8 @@ def _message(answer: Optional[Mapping[str, Any]], body: bytes) -> str:
         for key in ("message", "error"):
             text = answer.get(key)
             if isinstance(text, str) and text.strip():
-                return " ".join(text.split())
+                return text
         return ""
     text = body.decode("utf-8", "replace")
     # An error page of a proxy or load balancer says nothing that its status does not.
-    return "" if "<" in text else " ".join(text.split())
+    return "" if "<" in text else text

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 from ..config import Settings
 from ..deadline import Deadline
-from ..errors import ConnectTimeoutError, NotConnectedError, OneTradeError
+from ..errors import ConnectTimeoutError, NotConnectedError, OneTradeError, detached
 from ..protocol.events import ConnectionState, Event
 from .freshness import Freshness
 from .lifecycle import CLOSED, CLOSING, OPEN, Lifecycle
@@ -127,7 +127,7 @@ class Connection:
         if not in_time:
             supervisor.stop(Deadline(_GRACE))
             raise ConnectTimeoutError(timeout, supervisor.attempts, supervisor.last_error)
-        raise supervisor.reason or NotConnectedError("connect()")
+        raise detached(supervisor.reason or NotConnectedError("connect()"))
 
     def _tls_context(self) -> Optional[ssl.SSLContext]:
         if self._context is None:
@@ -149,7 +149,7 @@ class Connection:
             return False
         if life.openings > openings:
             return True
-        raise life.reason or NotConnectedError("connect()")
+        raise detached(life.reason or NotConnectedError("connect()"))
 
     def disconnect(self, deadline: Deadline) -> None:
         """End the present life. Blocks at most until ``deadline``; idempotent."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import ssl
 import threading
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -15,7 +16,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..config import host_and_port
 from ..deadline import Deadline
-from ..errors import CertificateError, NetworkError, OneTradeError
+from ..errors import CertificateError, NetworkError, OneTradeError, detached
+from .credentials import Credentials
 from .stream import Stream
 
 _BODY_LIMIT = 64 * 1024
@@ -50,10 +52,13 @@ class Exchange:
                 with contextlib.suppress(OSError):
                     self._guard.shutdown(socket.SHUT_RDWR)
 
-    def post(self, step: str, url: str, headers: Mapping[str, str], deadline: Deadline) -> Tuple[int, bytes]:
+    def post(
+        self, step: str, url: str, headers: Mapping[str, str], credentials: Credentials, deadline: Deadline
+    ) -> Tuple[int, bytes]:
         """The status of the answer, and its body as far as it is looked at. Blocks until ``deadline``.
 
         :param step: what the request is for, in messages
+        :param credentials: what the placeholders in ``url`` and ``headers`` stand for
         :raises NetworkError: when no whole answer comes in time, or none at all
         :raises CertificateError: when the server's certificate is not accepted
         """
@@ -68,7 +73,7 @@ class Exchange:
             timer.name, timer.daemon = "onetrade-ws HTTP deadline", True
             timer.start()
         try:
-            return self._post(step, host, url, headers, deadline)
+            return self._post(step, host, url, headers, credentials, deadline)
         except OneTradeError as error:
             # What was cut looks like a network failure.
             problem = self._aborted or error
@@ -77,27 +82,35 @@ class Exchange:
                 timer.cancel()
                 timer.join()
             self._forget_connection()
-        # Outside of the handler, whose exception has others behind it that quote the address, and the session id.
-        raise problem
+        # Outside of the handler, whose exception has others behind it that quote the answer.
+        raise detached(problem)
 
     def _post(
-        self, step: str, host: str, url: str, headers: Mapping[str, str], deadline: Deadline
+        self,
+        step: str,
+        host: str,
+        url: str,
+        headers: Mapping[str, str],
+        credentials: Credentials,
+        deadline: Deadline,
     ) -> Tuple[int, bytes]:
         problem: OneTradeError
         try:
-            with requests.Session() as http:
+            with _Session() as session:
                 for scheme in ("http://", "https://"):
-                    http.mount(scheme, _Adapter(self, step, host, deadline))
+                    session.mount(scheme, _Adapter(self, step, host, credentials, deadline))
                 # Without one, a matching entry in ~/.netrc would be sent along.
-                http.auth = _no_credentials
+                session.auth = _no_credentials
                 # No timeout of its own: it would be for each byte, and the exchange ends with the deadline anyway.
-                with http.post(
+                with session.post(
                     url, headers=headers, timeout=None, allow_redirects=False, stream=True
                 ) as response:
                     return response.status_code, _body(response)
         except requests.exceptions.SSLError as error:
             problem = _tls_problem(step, host, error)
-        except (requests.exceptions.RequestException, OSError) as error:
+        except OneTradeError as error:
+            problem = error
+        except Exception as error:  # noqa: BLE001 - not everything that a strange answer brings about is wrapped
             problem = NetworkError(step, host, _words(error))
         raise problem
 
@@ -136,17 +149,26 @@ class Exchange:
                 self._guard = None
 
 
+class _Session(requests.Session):
+    """Looks at no redirect: requests would read its whole body, however long, even where it may not follow it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: there is none."""
+
+
 class _Adapter(HTTPAdapter):
     """Makes connections through an :class:`Exchange`, with its TLS context and no authority added to it: requests
     would load its own bundle into it."""
 
-    def __init__(self, exchange: Exchange, step: str, host: str, deadline: Deadline) -> None:
+    def __init__(
+        self, exchange: Exchange, step: str, host: str, credentials: Credentials, deadline: Deadline
+    ) -> None:
         self._exchange = exchange
 
         def open_connection(connection: HTTPConnection) -> socket.socket:
             return exchange.open(step, host, (connection.host, connection.port or 80), deadline)
 
-        self._pool_classes = _pool_classes(open_connection)
+        self._pool_classes = _pool_classes(open_connection, credentials.fill_in)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -166,12 +188,50 @@ class _Adapter(HTTPAdapter):
         """The context says what is trusted."""
 
 
-def _pool_classes(open_connection: Any) -> Dict[str, Any]:
-    class Http(HTTPConnection):
+class _Response(http.client.HTTPResponse):
+    def begin(self) -> None:
+        super().begin()
+        # urllib3 would log what is no header; a server likes to quote requests.
+        self.msg.defects.clear()
+        self.msg.set_payload("")
+
+
+class _Discreet:
+    """Of an HTTP connection: it writes the secrets into the request as it goes out, so that above it nobody knows them:
+    no log, no exception and no traceback of requests, urllib3 and http.client."""
+
+    # It would print the answers.
+    debuglevel = 0
+    response_class: Any = _Response
+
+    fill_in: Callable[[bytes], bytes]
+    sock: Any
+    connect: Callable[[], None]
+
+    def send(self, data: Any) -> None:
+        """What http.client calls with the head of a request, once that is complete."""
+        if self.sock is None:
+            self.connect()
+        problem: Optional[OSError] = None
+        try:
+            self.sock.sendall(self.fill_in(data))
+        except OSError as error:
+            problem = error
+        if problem is not None:
+            # Without the frames that know what was written.
+            raise problem.with_traceback(None)
+
+
+def _pool_classes(open_connection: Any, reveal: Callable[[bytes], bytes]) -> Dict[str, Any]:
+    class Http(_Discreet, HTTPConnection):
+        fill_in = staticmethod(reveal)
+
         def _new_conn(self) -> socket.socket:
             return open_connection(self)  # type: ignore[no-any-return]
 
-    class Https(HTTPSConnection):
+    class Https(_Discreet, HTTPSConnection):
+        fill_in = staticmethod(reveal)
+
         def _new_conn(self) -> socket.socket:
             return open_connection(self)  # type: ignore[no-any-return]
 

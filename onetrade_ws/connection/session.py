@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import ssl
 from typing import Optional
-from urllib.parse import quote
 
 from ..config import Settings
 from ..deadline import Deadline
 from ..errors import ConfigurationError, ServerError
 from .answers import envelope, refusal
-from .credentials import Credentials
+from .credentials import API_KEY, SESSION_ID, Credentials
 from .exchange import Exchange
 
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -50,16 +49,22 @@ def log_in(settings: Settings, exchange: Exchange, deadline: Deadline) -> Creden
     :raises CertificateError: when the server's certificate is not accepted
     """
     url = f"{settings.http_url}/api/v1/oauth2/login?remember_me=false&grant_type=api_key"
-    status, body = exchange.post("login", url, {"API-Key": settings.api_key or ""}, deadline)
-    error = refusal("login", status, body, Credentials(api_key=settings.api_key))
+    key = Credentials(api_key=settings.api_key)
+    status, body = exchange.post("login", url, {"API-Key": API_KEY}, key, deadline)
+    error = refusal("login", status, body, key)
     if error is not None:
         raise error
     data = (envelope(body) or {}).get("data")
-    session_id = data.get("session_id") if isinstance(data, dict) else None
-    access_token = data.get("access_token") if isinstance(data, dict) else None
-    if not (isinstance(session_id, str) and session_id and isinstance(access_token, str) and access_token):
+    session_id, access_token = (_text(data, name) for name in ("session_id", "access_token"))
+    if session_id is None or access_token is None:
         raise ServerError("login", status, "the answer holds no session_id and access_token")
     return Credentials(session_id, access_token, settings.api_key)
+
+
+def _text(data: object, name: str) -> Optional[str]:
+    # Half of a surrogate pair could not be written into an address.
+    value = data.get(name) if isinstance(data, dict) else None
+    return value if isinstance(value, str) and value and value.isprintable() else None
 
 
 def validate_session(
@@ -73,8 +78,8 @@ def validate_session(
     :raises NetworkError: when no answer comes
     :raises CertificateError: when the server's certificate is not accepted
     """
-    url = f"{settings.http_url}/ws/v1/{quote(credentials.session_id, safe='')}"
-    status, body = exchange.post("session validation", url, {}, deadline)
+    url = f"{settings.http_url}/ws/v1/{SESSION_ID}"
+    status, body = exchange.post("session validation", url, {}, credentials, deadline)
     error = refusal("session validation", status, body, credentials)
     if error is not None:
         raise error

@@ -24,6 +24,7 @@ from ..errors import (
     HandshakeError,
     NetworkError,
     OneTradeError,
+    detached,
 )
 from .buffer import ReceiveBuffer
 from .turns import FairLock
@@ -60,6 +61,8 @@ class Stream:
         self.buffer = ReceiveBuffer(lambda: self._receive(Deadline(None)))
         #: Called once, before websocket-client receives anything.
         self.on_first_recv: Optional[Callable[[], None]] = None
+        #: Makes what is written of what websocket-client sends first, its request.
+        self.on_first_send: Optional[Callable[[bytes], bytes]] = None
         #: Called each time that somebody tears the connection down, on any thread; must not block.
         self.on_failure: Callable[[], None] = lambda: None
         self._host = host
@@ -174,12 +177,13 @@ class Stream:
             sock.close()
         raise self._error or ConnectionLostError("it was closed")
 
-    def read_head(self, deadline: Deadline) -> Tuple[int, bytes]:
+    def read_head(self, deadline: Deadline, hide: Callable[[bytes], bytes]) -> Tuple[int, bytes]:
         """Receive the answer to the handshake up to its empty line, and leave it to be received again.
 
         websocket-client reads the answer byte by byte, without a limit, without an end in time, and goes where a
         redirect points to. So the answer is looked at before it may see it.
 
+        :param hide: makes what websocket-client is to see of the head of a 101
         :returns: the HTTP status, and for anything but 101 the body, as far as it arrived in time
         :raises HandshakeError: when it is not HTTP, or endless
         :raises NetworkError: when it does not come in time
@@ -198,8 +202,10 @@ class Stream:
         status = int(parts[1])
         if status != 101:
             head = self._read_body(head, deadline)
-        self.buffer.feed(head)
-        return status, head.split(b"\r\n\r\n", 1)[1]
+        end = head.index(b"\r\n\r\n") + 4
+        body = head[end:]
+        self.buffer.feed(hide(head[:end]) + body)
+        return status, body
 
     def _read_body(self, head: bytes, deadline: Deadline) -> bytes:
         length = _CONTENT_LENGTH.search(head)
@@ -276,10 +282,18 @@ class Stream:
         :returns: ``len(data)``, as it expects
         :raises ConnectionLostError: when it could not be written whole
         """
+        complete, self.on_first_send = self.on_first_send, None
+        problem: Optional[OneTradeError] = None
         with self._write_lock:
             # Nothing may follow our close frame (RFC 6455, 5.5.1), and it would answer the peer's answer.
             if not self._finished:
-                self._write(data, Deadline(self._write_timeout))
+                try:
+                    self._write(data if complete is None else complete(data), Deadline(self._write_timeout))
+                except OneTradeError as error:
+                    problem = error
+        if problem is not None:
+            # Without the frames that know what was written.
+            raise detached(problem)
         return len(data)
 
     def send_last(self, data: bytes, timeout: float) -> bool:

@@ -23,6 +23,7 @@ from ..errors import (
     ReconnectFailedError,
     SessionInUseError,
     SessionLoggedOutError,
+    detached,
 )
 from ..protocol.events import ClientEventType, Event, Gap, Reconnecting
 from ..protocol.frames import Frame
@@ -167,7 +168,7 @@ class Supervisor:
         except _Stopped:
             pass
         except OneTradeError as error:
-            self.reason = error
+            self.reason = detached(error)
         except Exception as error:
             # A log handler of the program's, or a bug of ours. Nobody must wait for a thread that is gone.
             with contextlib.suppress(Exception):
@@ -263,7 +264,7 @@ class Supervisor:
         except OneTradeError as error:
             self._raise_if_stopped()
             self._judge_session(error)
-            self.last_error = error
+            self.last_error = detached(error)
             return Ending(error)
         self._memory.session_valid = True
         try:

@@ -6,7 +6,7 @@ import logging
 import ssl
 import struct
 from typing import Callable, List, Optional
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from websocket import ABNF, WebSocketApp, WebSocketException, WebSocketPayloadException
 
@@ -19,10 +19,11 @@ from ..errors import (
     NetworkError,
     OneTradeError,
     ProtocolError,
+    detached,
 )
 from ..protocol.frames import CloseCode, Frame
 from .answers import refusal
-from .credentials import Credentials
+from .credentials import ACCESS_TOKEN, SESSION_ID, Credentials
 from .reader import FrameReader
 from .stream import Stream
 
@@ -87,9 +88,9 @@ class Transport:
         try:
             self._open(context, deadline)
             self._run_app(credentials, deadline)
-            return self._ending(credentials)
+            return detached(self._ending(credentials))
         except OneTradeError as error:
-            return error
+            return detached(error)
         finally:
             self._stream.close()
 
@@ -102,13 +103,13 @@ class Transport:
             self._stream.start_tls(context, host, deadline)
 
     def _run_app(self, credentials: Credentials, deadline: Deadline) -> None:
-        query = {"session_id": credentials.session_id, "access_token": credentials.access_token}
         app = WebSocketApp(
-            f"{self._url}/ws/v1?{urlencode(query, quote_via=quote, safe='')}",
+            f"{self._url}/ws/v1?session_id={SESSION_ID}&access_token={ACCESS_TOKEN}",
             socket=self._stream,  # type: ignore[arg-type]
             on_error=self._remember,
         )
         self._reader.websocket = lambda: app.sock
+        self._stream.on_first_send = credentials.fill_in
         self._stream.on_first_recv = lambda: self._check_answer(credentials, deadline)
         # reconnect: it would log the end of a failed handshake as an error of its own; so it asks for a reconnect
         # instead, which the reader does not make.
@@ -118,8 +119,9 @@ class Transport:
         self._handshake_error = error
 
     def _check_answer(self, credentials: Credentials, deadline: Deadline) -> None:
-        # websocket-client would put the whole answer into its exception, and follow a redirect with the token.
-        status, body = self._stream.read_head(deadline)
+        # websocket-client would put the whole answer into its exception, and follow a redirect with the token. A 101
+        # it may log line by line.
+        status, body = self._stream.read_head(deadline, credentials.hide_in_head)
         if status == 101:
             return
         if 300 <= status <= 399:

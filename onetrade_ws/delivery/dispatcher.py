@@ -296,6 +296,9 @@ class Dispatcher:
 
     def _report(self, callback: Callback, event: Event, error: BaseException) -> None:
         self.callback_errors += 1
+        # From the callback on: what our frames know, the event above all, need not be in every log of tracebacks.
+        traceback = error.__traceback__
+        error = error.with_traceback(None if traceback is None else traceback.tb_next)
         logger.error("callback %r raised for %s", callback, event.type, exc_info=error)
         # Not for its own: an observer of errors that raises would go on for ever.
         if event.type is not ClientEventType.CALLBACK_ERROR:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple, Type
 
 from ..deadline import Deadline
-from ..errors import CallbackThreadError, NotConnectedError, SlowConsumerError, WaitTimeoutError
+from ..errors import CallbackThreadError, NotConnectedError, SlowConsumerError, WaitTimeoutError, detached
 from ..protocol.enums import EventMessageType
 from ..protocol.events import ConnectionState, Event, EventType, StateChange
 from .dispatcher import Dispatcher
@@ -128,7 +128,7 @@ class EventStream:
             if self._buffer.closed:
                 raise NotConnectedError("reading a closed iterator")
             if self._buffer.end is not None:
-                raise self._buffer.end.reason or NotConnectedError("waiting for events")
+                raise detached(self._buffer.end.reason or NotConnectedError("waiting for events"))
         raise WaitTimeoutError("event", self._timeout or 0.0)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import logging
 import math
 from typing import Any, List, Mapping, NoReturn, Sequence, Set, Tuple, Union
 
-from ..errors import DecodeError
+from ..errors import DecodeError, detached
 from .enums import EventMessageType
 from .events import ClientEventType, Event, EventType
 from .frames import Frame, Opcode
@@ -112,7 +112,8 @@ class Codec:
             "cannot decode a frame, delivered as DECODE_ERROR: %s (the same again will not be logged)",
             error,
         )
-        return Event(ClientEventType.DECODE_ERROR, error, received_at, error.raw)
+        # Its frames, and the JSON error behind it, hold the message once more.
+        return Event(ClientEventType.DECODE_ERROR, detached(error), received_at, error.raw)
 
     def _log_once(self, key: Tuple[str, ...], message: str, *arguments: object) -> None:
         if key not in self._logged and len(self._logged) < _LOGGED_AT_MOST:
