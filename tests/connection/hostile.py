@@ -365,10 +365,18 @@ class HostileServer:
         self.stop()
 
     def stop(self) -> None:
-        """End all connections and the thread; a failure in a script is raised here. Idempotent."""
+        """End all connections and the thread; a failure in a script is raised here. Idempotent.
+
+        Connections that nobody has looked at are counted then, too.
+        """
         if self._thread.is_alive():
             self._wake_in.send(b"\0")
         self._thread.join()
+        # Closed, or none left.
+        with contextlib.suppress(OSError):
+            while True:
+                self._listener.accept()[0].close()
+                self._count_connection()
         for sock in (self._listener, self._wake_in, self._wake_out):
             sock.close()
         if self._failures:
