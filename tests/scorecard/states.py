@@ -275,8 +275,8 @@ def send_blocked(over_tls: bool) -> Iterator[Scene]:
         peer.upgrade()
         peer.hold()
 
-    authority = certificates.authority()
-    tls = certificates.serving(certificates.good(authority)) if over_tls else None
+    authority = certificates.Authority()
+    tls = certificates.good(authority) if over_tls else None
     with HostileServer(script, receive_buffer=4096, tls=tls) as server:
         client = _client(server, ssl_context=certificates.trusting(authority) if over_tls else None)
         client.connect()
