@@ -12,6 +12,7 @@ import threading
 from functools import partial
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
+from onetrade_ws import OneTradeClient, ReconnectPolicy
 from onetrade_ws.simulator import websocket as framing
 
 TIMEOUT = 10.0
@@ -107,6 +108,12 @@ class Peer:
             if wanted == selectors.EVENT_WRITE:
                 self._server.blocked.set()
             self._server.wait_for_socket(self._sock, wanted)
+
+    def drip(self, data: bytes, pause: float) -> None:
+        """Write one byte after the other, with a pause of so many seconds behind each."""
+        for index in range(len(data)):
+            self.send(data[index : index + 1])
+            self.pause(pause)
 
     def pause(self, seconds: float) -> None:
         """Be slow: not waiting for anything, but what a slow server does."""
@@ -221,10 +228,15 @@ class Peer:
             return size
         return size + (4 if data[1] & 0x80 else 0) + self._payload_length(data)
 
-    def serve(self) -> None:
-        """Be a good server until the peer has gone: answer heartbeats, pings and a close frame."""
+    def serve(self, until: Optional[str] = None) -> None:
+        """Be a good server until the peer has gone: answer heartbeats, pings and a close frame.
+
+        :param until: a text that ends it before, when it is in a message
+        """
         while True:
             frame = self.read_frame()
+            if until is not None and until in frame.text:
+                return
             if frame.opcode == framing.TEXT and frame.payload == b"9":
                 self.send(text_frame("10"))
             elif frame.opcode == framing.PING:
@@ -256,6 +268,7 @@ class HostileServer:
     :param tcp: what to do with a connection before anything is read, instead of those two
     :param tls: a context, for a TLS server
     :param receive_buffer: bytes that the system may hold for the script, about
+    :param host: the address to listen on
     """
 
     session_id = "hostile-session"
@@ -269,6 +282,7 @@ class HostileServer:
         tcp: Optional[Script] = None,
         tls: Optional[ssl.SSLContext] = None,
         receive_buffer: Optional[int] = None,
+        host: str = "127.0.0.1",
     ) -> None:
         #: Set when a script had to wait because the client takes nothing.
         self.blocked = threading.Event()
@@ -287,7 +301,7 @@ class HostileServer:
         self._listener = socket.socket()
         if receive_buffer is not None:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._listener.bind(("127.0.0.1", 0))
+        self._listener.bind((host, 0))
         self._listener.listen(50)
         self._listener.setblocking(False)
         #: ``host:port``.
@@ -298,6 +312,10 @@ class HostileServer:
     @property
     def ws_url(self) -> str:
         return f"{'ws' if self._tls is None else 'wss'}://{self.address}"
+
+    @property
+    def http_url(self) -> str:
+        return f"{'http' if self._tls is None else 'https'}://{self.address}"
 
     @property
     def validations(self) -> int:
@@ -319,8 +337,11 @@ class HostileServer:
             and connection in (None, frame.connection)
         ]
 
-    def wait_for(self, predicate: Callable[[HostileServer], T]) -> T:
-        """Block until something is true of this server; looked at again whenever something arrived."""
+    def wait_for(self, predicate: Callable[[HostileServer], T], timeout: float = TIMEOUT) -> T:
+        """Block until something is true of this server; looked at again whenever something arrived.
+
+        :param timeout: seconds after which it is too late
+        """
         found: List[T] = []
 
         def look() -> bool:
@@ -328,7 +349,7 @@ class HostileServer:
             return bool(found[0])
 
         with self._changed:
-            assert self._changed.wait_for(look, TIMEOUT), f"not in time; {self.requests}, {self.frames[-10:]}"
+            assert self._changed.wait_for(look, timeout), f"not in time; {self.requests}, {self.frames[-10:]}"
         return found[0]
 
     def note(self, change: Callable[[], None]) -> None:
@@ -337,11 +358,25 @@ class HostileServer:
             change()
             self._changed.notify_all()
 
+    def __enter__(self) -> HostileServer:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
-        """End all connections and the thread; a failure in a script is raised here. Idempotent."""
+        """End all connections and the thread; a failure in a script is raised here. Idempotent.
+
+        Connections that nobody has looked at are counted then, too.
+        """
         if self._thread.is_alive():
             self._wake_in.send(b"\0")
         self._thread.join()
+        # Closed, or none left.
+        with contextlib.suppress(OSError):
+            while True:
+                self._listener.accept()[0].close()
+                self._count_connection()
         for sock in (self._listener, self._wake_in, self._wake_out):
             sock.close()
         if self._failures:
@@ -398,6 +433,18 @@ class HostileServer:
 
 class _Stopped(Exception):
     """stop() was called."""
+
+
+def client_of(server: HostileServer, **settings: Any) -> OneTradeClient:
+    """A client with the server's credentials, which comes back at once."""
+    policy = ReconnectPolicy(initial_delay=0.01, max_delay=0.05, stable_after=0.0)
+    settings = {
+        "reconnect": policy,
+        "session_id": server.session_id,
+        "access_token": server.access_token,
+        **settings,
+    }
+    return OneTradeClient(settings.pop("url", server.ws_url), **settings)
 
 
 def free_port() -> Tuple[socket.socket, int]:

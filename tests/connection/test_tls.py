@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import ssl
 import threading
-import warnings
 from pathlib import Path
 from typing import Any, Callable
 
@@ -18,6 +16,7 @@ from onetrade_ws import (
     ConnectTimeoutError,
     NetworkError,
 )
+from tests.connection import certificates
 from tests.connection.conftest import (
     Background,
     MakeClient,
@@ -27,38 +26,23 @@ from tests.connection.conftest import (
 )
 from tests.connection.hostile import TIMEOUT, HostileServer, Peer, event_frame
 
-with warnings.catch_warnings():
-    # What trustme stands on warns of the oldest Python that we support.
-    warnings.filterwarnings("ignore", message="Python 3.8 is no longer supported")
-    import trustme
-
-LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
-
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
+def authority() -> certificates.Authority:
     """A private certificate authority."""
-    return trustme.CA()
+    return certificates.Authority()
 
 
 @pytest.fixture
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
+def trusting(authority: certificates.Authority) -> ssl.SSLContext:
     """A client's context that knows the authority, and nobody else."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authority.configure_trust(context)
-    return context
-
-
-def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
+    return certificates.trusting(authority)
 
 
 @pytest.fixture
-def tls(authority: trustme.CA) -> ssl.SSLContext:
+def tls(authority: certificates.Authority) -> ssl.SSLContext:
     """A server's context with a good certificate."""
-    return serving(authority.issue_cert("127.0.0.1", "localhost"))
+    return certificates.good(authority)
 
 
 def test_both_steps_trust_the_private_authority(
@@ -97,7 +81,7 @@ def test_by_name(
 def test_the_bundle_that_the_environment_names(
     hostile: MakeHostile,
     make_client: MakeClient,
-    authority: trustme.CA,
+    authority: certificates.Authority,
     tls: ssl.SSLContext,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -119,44 +103,34 @@ def test_the_bundle_that_the_environment_names(
         assert client.state is ConnectionState.OPEN
 
 
-def unknown_authority(authority: trustme.CA) -> trustme.LeafCert:
-    return trustme.CA().issue_cert("127.0.0.1")
-
-
-def wrong_name(authority: trustme.CA) -> trustme.LeafCert:
-    return authority.issue_cert("example.org")
-
-
-def expired(authority: trustme.CA) -> trustme.LeafCert:
-    return authority.issue_cert("127.0.0.1", not_after=LONG_AGO)
-
-
 @pytest.mark.parametrize("step", ["validation", "WebSocket"])
 @pytest.mark.parametrize(
-    ("issue", "words"),
-    [(unknown_authority, "certificate"), (wrong_name, "mismatch|match"), (expired, "expired")],
+    ("bad", "words"),
+    [
+        (certificates.of_an_unknown_authority, "certificate"),
+        (certificates.of_another_address, "mismatch|match"),
+        (certificates.expired, "expired"),
+    ],
 )
 def test_a_bad_certificate_is_final(
     hostile: MakeHostile,
     make_client: MakeClient,
-    authority: trustme.CA,
+    authority: certificates.Authority,
     trusting: ssl.SSLContext,
-    issue: Callable[[trustme.CA], trustme.LeafCert],
+    bad: Callable[[certificates.Authority], ssl.SSLContext],
     words: str,
     step: str,
 ) -> None:
-    bad: HostileServer = hostile(tls=serving(issue(authority)))
+    server: HostileServer = hostile(tls=bad(authority))
     good: HostileServer = hostile()
-    http_url = (
-        bad.ws_url.replace("wss", "https") if step == "validation" else good.ws_url.replace("ws", "http")
-    )
-    client = make_client(bad, http_url=http_url, ssl_context=trusting)
+    http_url = server.http_url if step == "validation" else good.http_url
+    client = make_client(server, http_url=http_url, ssl_context=trusting)
     with pytest.raises(CertificateError, match=words) as caught:
         client.connect()
-    assert caught.value.host == bad.address
+    assert caught.value.host == server.address
     # Not asked again, and not a byte of a request before the certificate was accepted.
-    assert bad.accepted == 1
-    assert bad.requests == []
+    assert server.accepted == 1
+    assert server.requests == []
     assert client_threads() == []
     with pytest.raises(CertificateError):
         client.wait(TIMEOUT)
@@ -174,14 +148,14 @@ def test_a_private_authority_is_not_trusted_by_itself(
 def test_a_certificate_that_turns_bad_ends_a_reconnecting_client(
     hostile: MakeHostile,
     make_client: MakeClient,
-    authority: trustme.CA,
+    authority: certificates.Authority,
     tls: ssl.SSLContext,
     trusting: ssl.SSLContext,
 ) -> None:
     def script(peer: Peer) -> None:
         peer.upgrade()
         peer.read_frame()
-        wrong_name(authority).configure_cert(tls)
+        authority.issue_cert("example.org").configure_cert(tls)
 
     server: HostileServer = hostile(script, tls=tls)
     client = make_client(server, ssl_context=trusting, account_updates=False)
