@@ -111,10 +111,12 @@ def refused(call: Callable[[], object], kind: Type[OneTradeError]) -> Any:
 
 
 def check_final(client: OneTradeClient, server: Union[Simulator, HostileServer]) -> None:
-    """The client is closed, none of its threads is left, and after a request of our own there was no other."""
+    """The client is closed, its threads end, and the server saw no request after that but one of our own."""
     check("the state", client.state, ConnectionState.CLOSED)
-    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("onetrade-ws ")]
-    check("threads", left, [])
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("onetrade-ws ")]
+    for thread in threads:
+        thread.join(TIMEOUT)
+    check("threads", [thread.name for thread in threads if thread.is_alive()], [])
     before = len(server.requests)
     host, _, port = server.ws_url.partition("://")[2].partition(":")
     marker = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT)
@@ -454,15 +456,14 @@ def _texts(simulator: Simulator, connection: int) -> List[str]:
 
 def heartbeat_first(stage: Stage, case: None) -> None:
     """The documented flow, on each connection: "9", then the account updates."""
+    started = '{"type":"start_account_all","data":null}'
     client = stage.client()
     client.connect()
-    stage.lose(client, stage.simulator.drop)
     for connection in (1, 2):
-        check(
-            f"the beginning of connection {connection}",
-            _texts(stage.simulator, connection)[:2],
-            ["9", '{"type":"start_account_all","data":null}'],
-        )
+        stage.simulator.wait_for(lambda simulator: started in _texts(simulator, connection))  # noqa: B023
+        texts = _texts(stage.simulator, connection)
+        check(f"the beginning of connection {connection}", texts, ["9", started])
+        stage.lose(client, stage.simulator.drop)
 
 
 def _said(stage: Stage, client: OneTradeClient, connection: int) -> List[Tuple[str, Any]]:

@@ -334,7 +334,7 @@ def starting_threads(stage: Stage) -> None:
 
     def work() -> None:
         try:
-            while not stage.released.wait(0.001):
+            while not stage.released.wait(0.01):
                 call_everything(stage.client)
         except BaseException as error:  # noqa: BLE001 - raised again below
             errors.append(error)
