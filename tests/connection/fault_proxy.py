@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
+from enum import Enum
 from typing import Callable, Deque, List, Optional, Set, Tuple
 
 import attrs
@@ -21,26 +22,35 @@ _PIECES_A_TURN = 64
 _RESET = struct.pack("ii", 1, 0)
 
 
+class Then(Enum):
+    """What happens when a direction has forwarded what it may."""
+
+    #: Both sides of the connection end with FIN: the bytes before it arrive.
+    CLOSE = "close"
+    #: Both sides end with RST: the system may throw away what it has.
+    RESET = "reset"
+    #: What comes is held. The other direction goes on.
+    STALL = "stall"
+
+
 @attrs.frozen
 class Treatment:
     """What becomes of the bytes that go in one direction.
 
-    :ivar cut_after: bytes that are still forwarded before the connection is ended, both sides; None: no end
-    :ivar reset: whether a cut is a RST, or a FIN: then all bytes before it arrive
-    :ivar stalled: nothing is forwarded; what comes is held
+    :ivar forward: how many bytes are still forwarded; None: all
+    :ivar then: what happens after those
     :ivar piece: the most bytes of one write
     :ivar delay: seconds that every byte is late
     """
 
-    cut_after: Optional[int] = None
-    reset: bool = False
-    stalled: bool = False
+    forward: Optional[int] = None
+    then: Then = Then.STALL
     piece: int = _CHUNK
     delay: float = 0.0
 
 
 HEALTHY = Treatment()
-STALLED = Treatment(stalled=True)
+STALLED = Treatment(forward=0)
 CHOPPED = Treatment(piece=1)
 
 
@@ -58,7 +68,14 @@ class _Pipe:
 
     def treat(self, treatment: Treatment) -> None:
         self.treatment = treatment
-        self.left = treatment.cut_after
+        self.left = treatment.forward
+        # A delay that is over holds nothing up any more.
+        now = time.monotonic()
+        self.held = deque((min(due, now + treatment.delay), data) for due, data in self.held)
+
+    @property
+    def is_stalled(self) -> bool:
+        return self.left == 0 and self.treatment.then is Then.STALL
 
     @property
     def wants_more(self) -> bool:
@@ -66,7 +83,7 @@ class _Pipe:
 
     @property
     def has_due(self) -> bool:
-        return bool(self.held) and not self.treatment.stalled and self.held[0][0] <= time.monotonic()
+        return bool(self.held) and self.left != 0 and self.held[0][0] <= time.monotonic()
 
     def hold(self, data: memoryview) -> None:
         self.held.append((time.monotonic() + self.treatment.delay, data))
@@ -75,7 +92,7 @@ class _Pipe:
     def write(self) -> None:
         """Write what is due, as far as the system takes it and up to the cut."""
         for _ in range(_PIECES_A_TURN):
-            if not self.has_due or self.left == 0:
+            if not self.has_due:
                 return
             due, data = self.held[0]
             piece = self.treatment.piece if self.left is None else min(self.treatment.piece, self.left)
@@ -205,6 +222,11 @@ class FaultProxy:
         """Listen again after :meth:`refuse`."""
         self._do(self._listen)
 
+    @property
+    def coming(self) -> int:
+        """How many connections are still to come that :meth:`treat_next` was called for."""
+        return len(self._coming)
+
     def stop(self) -> None:
         """End all connections and the thread. Idempotent."""
 
@@ -310,16 +332,16 @@ class FaultProxy:
         try:
             for pipe in pipes:
                 pipe.write()
-                if pipe.left == 0:
-                    self._end(pair, pipe.treatment.reset)
+                if pipe.left == 0 and not pipe.is_stalled:
+                    self._end(pair, pipe.treatment.then is Then.RESET)
                     return
                 if pipe.at_end and not pipe.held:
                     pipe.target.shutdown(socket.SHUT_WR)
         except OSError:
             self._end(pair, True)
             return
-        if pair.up.at_end and (pair.up.treatment.stalled or not pair.up.held):
-            self._end(pair, pair.up.treatment.stalled)
+        if pair.up.at_end and (pair.up.is_stalled or not pair.up.held):
+            self._end(pair, bool(pair.up.held))
             return
         for own, other in (pipes, pipes[::-1]):
             wanted = selectors.EVENT_READ if own.wants_more else 0

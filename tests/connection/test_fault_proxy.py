@@ -9,7 +9,7 @@ from typing import Callable, Iterator, List, Tuple
 
 import pytest
 
-from tests.connection.fault_proxy import CHOPPED, HEALTHY, STALLED, FaultProxy, Treatment
+from tests.connection.fault_proxy import CHOPPED, HEALTHY, STALLED, FaultProxy, Then, Treatment
 from tests.connection.hostile import TIMEOUT
 
 Connect = Callable[[], Tuple[socket.socket, socket.socket]]
@@ -78,7 +78,7 @@ def test_it_cuts_after_exactly_so_many_bytes_to_the_client(
     client, server = connect()
     server.sendall(b"before")
     assert receive(client, 6) == b"before"
-    proxy.treat(down=Treatment(cut_after=length))
+    proxy.treat(down=Treatment(forward=length, then=Then.CLOSE))
     server.sendall(b"x" * 400_000 if length else b"x")
     assert receive_all(client) == b"x" * length
     assert receive_all(server) == b""
@@ -89,7 +89,7 @@ def test_it_cuts_after_exactly_so_many_bytes_to_the_server(
     proxy: FaultProxy, connect: Connect, length: int
 ) -> None:
     client, server = connect()
-    proxy.treat(up=Treatment(cut_after=length))
+    proxy.treat(up=Treatment(forward=length, then=Then.CLOSE))
     client.sendall(b"y" * 5000)
     assert receive_all(server) == b"y" * length
     assert receive_all(client) == b""
@@ -97,7 +97,7 @@ def test_it_cuts_after_exactly_so_many_bytes_to_the_server(
 
 def test_a_cut_can_be_a_reset(proxy: FaultProxy, connect: Connect) -> None:
     client, server = connect()
-    proxy.treat(down=Treatment(cut_after=3, reset=True))
+    proxy.treat(down=Treatment(forward=3, then=Then.RESET))
     server.sendall(b"abcdef")
     with pytest.raises(ConnectionResetError):
         receive_all(client)
@@ -129,6 +129,19 @@ def test_what_stalls_is_held_and_arrives_when_that_is_over(proxy: FaultProxy, co
     client.settimeout(TIMEOUT)
     proxy.treat(down=HEALTHY)
     assert receive(client, 4) == b"held"
+
+
+def test_it_stalls_after_exactly_so_many_bytes(proxy: FaultProxy, connect: Connect) -> None:
+    client, server = connect()
+    proxy.treat(down=Treatment(forward=3, then=Then.STALL))
+    server.sendall(b"abcdef")
+    assert receive(client, 3) == b"abc"
+    client.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        client.recv(1)
+    client.settimeout(TIMEOUT)
+    proxy.treat()
+    assert receive(client, 3) == b"def"
 
 
 def test_a_client_that_leaves_a_stall_takes_the_connection_with_it(
@@ -173,6 +186,10 @@ def test_a_delay_is_one(proxy: FaultProxy, connect: Connect) -> None:
     server.sendall(b"late")
     assert receive(client, 4) == b"late"
     assert time.monotonic() - started >= 0.05
+    proxy.treat(down=Treatment(delay=3600.0))
+    server.sendall(b"later")
+    proxy.treat()
+    assert receive(client, 5) == b"later"
 
 
 def test_a_refusal_is_one_and_ends(proxy: FaultProxy, connect: Connect) -> None:
