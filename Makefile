@@ -36,7 +36,7 @@ test-all: python ## the tests on each supported Python found, the oldest with th
 	@$(PYTHON) .ci/matrix.py $(pytest_options) $(ARGS)
 
 clean: ## remove everything the targets made
-	rm -rf .venv .venv-all .mypy_cache .ruff_cache .pytest_cache .hypothesis .htmlcov build dist *.egg-info
+	rm -rf .venv .venv-all .venv-autobahn .mypy_cache .ruff_cache .pytest_cache .hypothesis .htmlcov build dist *.egg-info
 	rm -f .coverage .coverage.*
 	find .ci onetrade_ws tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
