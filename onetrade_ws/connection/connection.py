@@ -12,6 +12,7 @@ from ..protocol.events import ConnectionState, Event
 from .lifecycle import CLOSED, CLOSING, OPEN, Lifecycle
 from .link import Deliver
 from .outgoing import OutgoingQueue
+from .routes import find_routes
 from .session import tls_context
 from .subscriptions import Subscriptions
 from .supervisor import Counters, Memory, Supervisor
@@ -77,6 +78,7 @@ class Connection:
             self.counters,
             self._memory,
             self._tls_context(),
+            find_routes(self._settings),
             deliver=self._deliver,
             wake=self._wake,
             announce=self._announce,

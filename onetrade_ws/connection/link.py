@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from typing import Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
 import attrs
 
@@ -19,6 +19,9 @@ from .heartbeat import Heartbeat
 from .outgoing import OutgoingQueue
 from .stream import Stream
 from .transport import NORMAL_CLOSURE, Transport
+
+if TYPE_CHECKING:
+    from .proxy import Tunnel
 
 #: Takes a batch of frames. It may block until the second argument, a question that is asked again after a wake-up, is
 #: answered with yes; without a question it may not block.
@@ -52,6 +55,7 @@ class Link:
         settings: Settings,
         credentials: Credentials,
         outgoing: OutgoingQueue,
+        tunnel: Optional[Tunnel],
         *,
         on_open: Callable[[], None],
         deliver: Deliver,
@@ -72,7 +76,7 @@ class Link:
         self._logged_out = False
         self._opened_at: Optional[float] = None
         self._ended = threading.Event()
-        self._stream = Stream(settings.host, settings.heartbeat_timeout)
+        self._stream = Stream(settings.host, settings.heartbeat_timeout, tunnel)
         # Who is held up by a slow consumer learns at once that there is nothing more to read.
         self._stream.on_failure = wake
         self._heartbeat = Heartbeat(

@@ -31,6 +31,7 @@ from .exchange import Exchange
 from .lifecycle import CLOSED, CLOSING, CONNECTING, OPEN, Lifecycle
 from .link import Deliver, Ending, Link
 from .outgoing import OutgoingQueue
+from .routes import Routes
 from .session import log_in, validate_session
 
 logger = logging.getLogger("onetrade_ws.connection")
@@ -87,6 +88,7 @@ class Supervisor:
         counters: Counters,
         memory: Memory,
         context: Optional[ssl.SSLContext],
+        routes: Routes,
         *,
         deliver: Deliver,
         wake: Callable[[], None],
@@ -113,6 +115,7 @@ class Supervisor:
         if settings.session_id is not None and settings.access_token is not None:
             self._credentials = Credentials(settings.session_id, settings.access_token)
         self._context = context
+        self._routes = routes
         self._memory = memory
         # What had come before the present connection.
         self._bytes_before = 0
@@ -247,7 +250,7 @@ class Supervisor:
         """Log in where that is asked for, validate the session, and stay in the connection until it ends."""
         with self._lock:
             self._raise_if_stopped()
-            exchange = self._exchange = Exchange(self._context)
+            exchange = self._exchange = Exchange(self._context, self._routes.http)
         try:
             if self._credentials is None:
                 self._credentials = log_in(self._settings, exchange, deadline)
@@ -263,6 +266,7 @@ class Supervisor:
                     self._settings,
                     self._credentials,
                     self._outgoing,
+                    self._routes.websocket,
                     on_open=self._opened,
                     deliver=self._received,
                     wake=self._wake,
