@@ -190,7 +190,7 @@ def read_proxy(address: str) -> Union[Proxy, str]:
         return "it names no host"
     if parts.path not in ("", "/") or "?" in address or "#" in address:
         return "without path, query or fragment; such characters in a password as %2F, %3F and %23"
-    if any(character.isspace() or not character.isprintable() for character in unquote(address)):
+    if any(character.isspace() for character in address) or not unquote(address).isprintable():
         return "without blanks or control characters"
     username = None if parts.username is None else unquote(parts.username)
     password = None if parts.password is None else unquote(parts.password)
@@ -204,7 +204,9 @@ def _credentials_problem(scheme: str, username: Optional[str], password: Optiona
     if username is None:
         return None
     if scheme.startswith("socks4"):
-        return None if password is None and username.isascii() else "SOCKS4 knows an ASCII user and no password"
+        return (
+            None if password is None and username.isascii() else "SOCKS4 knows an ASCII user and no password"
+        )
     if not username or not password:
         return "user and password together"
     if scheme == "http":

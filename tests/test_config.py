@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onetrade_ws import PRICE_COLUMNS, ConfigurationError, ConnectionState, OneTradeClient, ReconnectPolicy
-from onetrade_ws.config import Settings, host_and_port, make_settings
+from onetrade_ws.config import Proxy, Settings, host_and_port, make_settings, read_proxy
 from onetrade_ws.protocol.codec import Codec
 from onetrade_ws.protocol.frames import Frame, Opcode
 
@@ -95,6 +95,7 @@ def test_the_clients_parameters_reach_its_settings() -> None:
         "history_limit": 7,
         "price_columns": ["ask", "bid", "symbol_id"],
         "ssl_context": context,
+        "proxy": "socks5://us%20er:p%40ss@proxy.example:1080",
         "allow_plaintext": True,
         **CREDENTIALS,
     }
@@ -191,7 +192,7 @@ def test_a_wrong_value_is_refused_with_its_name_and_what_is_allowed(
 
 
 def test_every_setting_but_the_addresses_and_secrets_has_wrong_values() -> None:
-    others = {"url", "http_url", "session_id", "access_token", "api_key"}
+    others = {"url", "http_url", "session_id", "access_token", "api_key", "proxy"}
     assert set(WRONG) | others == {field.name for field in attrs.fields(Settings)}
 
 
@@ -303,6 +304,84 @@ def test_a_key_travels_in_a_header_and_holds_only_what_fits_there(value: str) ->
         OneTradeClient("wss://host.example", api_key=value)
     assert caught.value.setting == "api_key"
     assert CANARY not in f"{caught.value} {caught.value!r}"
+
+
+PROXIES_WRONG: List[Any] = [
+    True,
+    0,
+    CANARY.encode(),
+    [f"http://user:{CANARY}@proxy.example"],
+    "",
+    "Direct",
+    "proxy.example:3128",
+    f"user:{CANARY}@proxy.example:3128",
+    f"https://user:{CANARY}@proxy.example:3128",
+    f"socks://user:{CANARY}@proxy.example",
+    f"http:/user:{CANARY}@proxy.example",
+    f"http://user:{CANARY}@",
+    f"http://user:{CANARY}@proxy.example:0",
+    f"http://user:{CANARY}@proxy.example:70000",
+    f"http://user:{CANARY}@proxy.example:{CANARY}",
+    f"http://user:{CANARY}@[::1",
+    f"http://user:{CANARY}@proxy.example/path",
+    f"http://user:{CANARY}@proxy.example?query",
+    f"http://user:{CANARY}@proxy.example#fragment",
+    f"http://user:{CANARY}#@proxy.example",
+    f"http://user:{CANARY}@proxy .example",
+    f"http://user:{CANARY}%0d%0aX:y@proxy.example",
+    f"http://user:{CANARY}\n@proxy.example",
+    f"http://{CANARY}@proxy.example",
+    f"http://:{CANARY}@proxy.example",
+    f"http://{CANARY}:@proxy.example",
+    f"http://user%3A:{CANARY}@proxy.example",
+    f"http://user:{CANARY}%E2%82%AC@proxy.example",
+    f"socks5://user:{CANARY}%C3%A9@proxy.example",
+    f"socks5://user:{CANARY}{'x' * 256}@proxy.example",
+    f"socks5://{CANARY}{'x' * 256}:p@proxy.example",
+    f"socks4://user:{CANARY}@proxy.example",
+    f"socks4a://{CANARY}%C3%A9@proxy.example",
+    f"socks4://{CANARY}%00@proxy.example",
+]
+
+
+@pytest.mark.parametrize("value", PROXIES_WRONG)
+def test_a_wrong_proxy_is_refused_without_being_shown(value: Any) -> None:
+    error = refused(proxy=value)
+    assert error.setting == "proxy"
+    assert "http://[user:password@]host:port" in error.allowed
+    assert CANARY not in f"{error} {error!r} {error.args}"
+    assert error.__cause__ is error.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("value", "proxy"),
+    [
+        ("http://proxy.example", Proxy("http", "proxy.example", 80)),
+        ("http://proxy.example:3128/", Proxy("http", "proxy.example", 3128)),
+        ("HTTP://Proxy.Example:3128", Proxy("http", "proxy.example", 3128)),
+        ("http://[::1]:3128", Proxy("http", "::1", 3128)),
+        ("http://u%20ser:p%3A%40%2F%C3%A9@h:1", Proxy("http", "h", 1, "u ser", "p:@/é")),
+        ("socks5://u:p@h", Proxy("socks5", "h", 1080, "u", "p")),
+        ("socks5h://h:9", Proxy("socks5h", "h", 9)),
+        ("socks4://u@h", Proxy("socks4", "h", 1080, "u")),
+        ("socks4a://h", Proxy("socks4a", "h", 1080)),
+    ],
+)
+def test_a_proxy_is_read(value: str, proxy: Proxy) -> None:
+    assert settings(proxy=value).proxy == value
+    assert read_proxy(value) == proxy
+
+
+def test_no_repr_shows_the_credentials_for_a_proxy() -> None:
+    value = f"http://{CANARY}:{CANARY}@proxy.example:3128"
+    client = OneTradeClient("wss://host.example", proxy=value, **CREDENTIALS)
+    assert CANARY not in f"{settings(proxy=value)!r} {client!r} {read_proxy(value)!r}"
+    assert "proxy.example" in repr(read_proxy(value))
+
+
+def test_no_proxy_is_a_setting_too() -> None:
+    assert settings().proxy is None
+    assert settings(proxy="direct").proxy == "direct"
 
 
 def test_no_repr_shows_a_secret() -> None:

@@ -46,14 +46,12 @@ class Tunnel:
         :raises NetworkError: when the proxy does not do it, answers nonsense, or is gone
         """
         error = self._negotiate(_Conversation(sock, wait), host, port)
-        words = None if error is None else self._words(error)
-        if words is not None:
-            raise NetworkError("proxy", self.proxy.address, words)
         if error is not None:
             # Without the frames of python-socks, whose locals hold the password.
             raise error.with_traceback(None)
 
     def _negotiate(self, conversation: _Conversation, host: str, port: int) -> Optional[Exception]:
+        """What went wrong. It is not raised here: behind it would be what the proxy said, which may quote us."""
         proxy = self.proxy
         is_http = proxy.scheme == "http"
         negotiation = Negotiation(
@@ -69,7 +67,8 @@ class Tunnel:
             # Before 2.8.2 it forgets the brackets.
             negotiation.connect(f"[{host}]" if is_http and ":" in host else host, port)
         except Exception as error:  # noqa: BLE001 - raised again by the caller, without what hangs on it
-            return error
+            words = self._words(error)
+            return error if words is None else NetworkError("proxy", proxy.address, words)
         return None
 
     def _words(self, error: Exception) -> Optional[str]:

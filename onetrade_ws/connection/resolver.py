@@ -12,8 +12,8 @@ Address = Tuple[int, int, int, str, Tuple[Any, ...]]
 class LookUp:
     """One look-up, which begins at once: literal addresses here, names on a thread of their own.
 
-    A selector may wait for it: it is ready to be read when the answer is there. Nobody can stop the thread; who does not
-    want to wait any more calls ``close()``, and the thread ends by itself.
+    A selector may wait for it: it is ready to be read when the answer is there. Nobody can stop the thread; who does
+    not want to wait any more calls ``close()``, and the thread ends by itself.
 
     :raises UnicodeError: when ``host`` is no host name
     """
