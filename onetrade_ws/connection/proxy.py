@@ -16,7 +16,7 @@ from python_socks.sync.v2 import Proxy as Negotiation
 from ..config import Proxy
 from ..errors import NetworkError
 
-_HEAD_LIMIT = 64 * 1024
+_HEAD_LIMIT = 16 * 1024
 
 _TYPES = {
     "http": ProxyType.HTTP,

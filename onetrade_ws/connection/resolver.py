@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import Any, List, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 Address = Tuple[int, int, int, str, Tuple[Any, ...]]
 
@@ -21,7 +21,7 @@ class LookUp:
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self._addresses: List[Address] = []
+        self._addresses: Sequence[Address] = ()
         self._error: Optional[Exception] = None
         self._receiver, self._sender = socket.socketpair()
         try:
@@ -55,7 +55,7 @@ class LookUp:
         """What a selector waits for."""
         return self._receiver.fileno()
 
-    def addresses(self) -> List[Address]:
+    def addresses(self) -> Sequence[Address]:
         """The answer, once it is there.
 
         :raises OSError: when there is none

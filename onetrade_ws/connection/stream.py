@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Callable, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Optional, Sequence, Tuple, Union
 
 from ..deadline import Deadline
 from ..errors import (
@@ -128,7 +128,7 @@ class Stream:
             # Whoever tore the connection down has said why.
             raise self._error
 
-    def _look_up(self, host: str, port: int, deadline: Deadline) -> List[Address]:
+    def _look_up(self, host: str, port: int, deadline: Deadline) -> Sequence[Address]:
         try:
             with contextlib.closing(LookUp(host, port)) as look_up:
                 self._wait(look_up, selectors.EVENT_READ, deadline)
@@ -143,7 +143,7 @@ class Stream:
             reason = "there is no thread left for it"
         raise NetworkError("DNS", self._host, reason)
 
-    def _connect_to_first(self, addresses: List[Address], deadline: Deadline) -> None:
+    def _connect_to_first(self, addresses: Sequence[Address], deadline: Deadline) -> None:
         failure: Optional[OneTradeError] = None
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             remaining = deadline.remaining()

@@ -131,7 +131,8 @@ def test_both_steps_go_through_the_proxy(
     server: HostileServer = hostile(answering, tls=tls if encrypted else None)
     proxy = make_proxy(RELAYS[scheme], hosts={NAME: "127.0.0.1"})
     knows_names = scheme != "socks4"
-    credentials, wanted = "", []
+    credentials = ""
+    wanted: List[str] = []
     if with_credentials:
         credentials, wanted = ("me@", ["me"]) if "socks4" in scheme else (CREDENTIALS, [USER, PASSWORD])
     client = make_client(
