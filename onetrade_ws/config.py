@@ -199,6 +199,24 @@ def read_proxy(address: str) -> Union[Proxy, str]:
     )
 
 
+_PROXY_EXAMPLE = (
+    '"direct", None for what the environment says, or an address like http://[user:password@]host:port'
+)
+
+
+def given_proxy(value: object) -> Union[str, Proxy, ConfigurationError, None]:
+    """The setting ``proxy`` from what a user gives, in a form that no repr shows a password of; or the complaint, for
+    somebody to raise in whose frame the address is not."""
+    if value is None or isinstance(value, (Proxy, ConfigurationError)):
+        return value
+    if value == "direct":
+        return "direct"
+    if not isinstance(value, str):
+        return ConfigurationError("proxy", type(value), _PROXY_EXAMPLE)
+    proxy = read_proxy(value)
+    return ConfigurationError("proxy", "…", f"{_PROXY_EXAMPLE}; {proxy}") if isinstance(proxy, str) else proxy
+
+
 def _credentials_problem(scheme: str, username: Optional[str], password: Optional[str]) -> Optional[str]:
     """What the proxy protocol cannot transport."""
     if username is None:
@@ -251,8 +269,7 @@ class Settings:
     history_limit: int = attrs.field(default=10_000, validator=_whole_number(1))
     price_columns: Tuple[str, ...] = attrs.field(default=PRICE_COLUMNS, converter=_as_tuple)
     ssl_context: Optional[ssl.SSLContext] = attrs.field(default=None)
-    #: May hold a password.
-    proxy: Optional[str] = attrs.field(default=None, repr=False)
+    proxy: Union[str, Proxy, None] = attrs.field(default=None)
     allow_plaintext: bool = attrs.field(default=False, validator=_flag)
 
     @dispatch.validator
@@ -286,14 +303,8 @@ class Settings:
 
     @proxy.validator
     def _check_proxy(self, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value is None or value == "direct":
-            return
-        example = '"direct", None for what the environment says, or an address like http://[user:password@]host:port'
-        if not isinstance(value, str):
-            raise ConfigurationError("proxy", type(value), example)
-        problem = read_proxy(value)
-        if isinstance(problem, str):
-            raise ConfigurationError("proxy", "…", f"{example}; {problem}")
+        if isinstance(value, ConfigurationError):
+            raise value
 
     def __attrs_post_init__(self) -> None:
         for name, address in (("url", self.url), ("http_url", self.http_url)):
@@ -328,6 +339,7 @@ def make_settings(url: str, *, http_url: Optional[str] = None, **settings: Any) 
 
     :raises ConfigurationError: for the first setting that is wrong
     """
+    settings["proxy"] = given_proxy(settings.get("proxy"))
     parts = _url("url", url, ("wss", "ws"))
     if http_url is None:
         http_parts = parts._replace(scheme="https" if parts.scheme == "wss" else "http")

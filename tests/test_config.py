@@ -102,7 +102,8 @@ def test_the_clients_parameters_reach_its_settings() -> None:
     assert set(values) | {"url", "api_key"} == {field.name for field in attrs.fields(Settings)}
     made = make_settings("wss://host.example", **values)
     for name, value in values.items():
-        expected = tuple(value) if name == "price_columns" else value
+        converters: Dict[str, Any] = {"price_columns": tuple, "proxy": read_proxy}
+        expected = converters[name](value) if name in converters else value
         assert getattr(made, name) == expected, name
     assert make_settings("wss://host.example", api_key="k-1").api_key == "k-1"
     assert OneTradeClient("wss://host.example", **values).state is ConnectionState.CLOSED
@@ -368,8 +369,7 @@ def test_a_wrong_proxy_is_refused_without_being_shown(value: Any) -> None:
     ],
 )
 def test_a_proxy_is_read(value: str, proxy: Proxy) -> None:
-    assert settings(proxy=value).proxy == value
-    assert read_proxy(value) == proxy
+    assert settings(proxy=value).proxy == read_proxy(value) == proxy
 
 
 def test_no_repr_shows_the_credentials_for_a_proxy() -> None:
@@ -377,6 +377,19 @@ def test_no_repr_shows_the_credentials_for_a_proxy() -> None:
     client = OneTradeClient("wss://host.example", proxy=value, **CREDENTIALS)
     assert CANARY not in f"{settings(proxy=value)!r} {client!r} {read_proxy(value)!r}"
     assert "proxy.example" in repr(read_proxy(value))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"proxy": f"http://{CANARY}@h"}, {"dispatch": "x"}, {"http_url": "x"}, {"url": "x"}]
+)
+@pytest.mark.parametrize("make", [OneTradeClient, make_settings])
+def test_no_traceback_shows_the_credentials_for_a_proxy(make: Any, wrong: Dict[str, Any]) -> None:
+    given_settings = {"url": "wss://h", "proxy": f"http://user:{CANARY}@h", **wrong}
+    with pytest.raises(ConfigurationError) as caught:
+        make(**given_settings)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+    assert frames
+    assert CANARY not in repr([frame.f_locals for frame in frames])
 
 
 def test_no_proxy_is_a_setting_too() -> None:

@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import os
 import urllib.request
-from typing import TYPE_CHECKING, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
 from ..config import Proxy, Settings, host_and_port, read_proxy
@@ -34,13 +34,12 @@ def find_routes(settings: Settings) -> Routes:
 
 
 def _route(settings: Settings, url: str) -> Optional[Tunnel]:
-    if settings.proxy == "direct":
-        return None
-    found = ("proxy", settings.proxy) if settings.proxy else _from_environment(url)
+    if isinstance(settings.proxy, Proxy):
+        return _tunnel("proxy", settings.proxy)
+    found = None if settings.proxy == "direct" else _from_environment(url)
     if found is None:
         return None
-    name, address = found
-    proxy = read_proxy(address)
+    name, proxy = found
     if isinstance(proxy, str):
         raise ConfigurationError(name, "…", f"an address like http://[user:password@]host:port; {proxy}")
     return _tunnel(name, proxy)
@@ -58,9 +57,9 @@ def _tunnel(name: str, proxy: Proxy) -> Tunnel:
     )
 
 
-def _from_environment(url: str) -> Optional[Tuple[str, str]]:
-    """The variable that names a proxy for ``url``, and what it says; on Windows and macOS, without any such
-    variable, what the system says."""
+def _from_environment(url: str) -> Optional[Tuple[str, Union[Proxy, str]]]:
+    """The variable that names a proxy for ``url``, and the proxy, or what is wrong with it; on Windows and macOS,
+    without any such variable, what the system says."""
     parts = urlsplit(url)
     proxies = urllib.request.getproxies()
     for scheme in (parts.scheme, _HTTP_SCHEME.get(parts.scheme, parts.scheme), "all"):
@@ -76,7 +75,7 @@ def _from_environment(url: str) -> Optional[Tuple[str, str]]:
     elif address.startswith("https:") and os.name == "nt" and not urllib.request.getproxies_environment():
         # Windows means a proxy for https://. Python before 3.10 says it like this.
         address = f"http:{address[6:]}"
-    return f"{scheme}_proxy", address
+    return f"{scheme}_proxy", read_proxy(address)
 
 
 def _is_bypassed(url: str, host: str, proxies: Mapping[str, str]) -> bool:

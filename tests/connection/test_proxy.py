@@ -324,7 +324,10 @@ def test_direct_is_direct(
     assert proxy.accepted == 0
 
 
-@pytest.mark.parametrize("value", ["https://{}:1", "ftp://{}", "http://{}:70000", "http://u:{}", "http://"])
+@pytest.mark.parametrize(
+    "value",
+    ["https://u:{}@h:1", "ftp://{}", "http://{}:70000", "http://u:{}", "http://", "http://u:{}@h:x", "u:{}@"],
+)
 def test_an_environment_that_makes_no_sense(
     hostile: MakeHostile, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
@@ -334,7 +337,7 @@ def test_an_environment_that_makes_no_sense(
     with pytest.raises(ConfigurationError) as caught:
         client.connect()
     assert caught.value.setting == "http_proxy"
-    assert "canary" not in str(caught.value)
+    assert shown_secrets(caught.value) == []
     assert client.state is ConnectionState.CLOSED
     assert client_threads() == []
     assert server.accepted == 0
@@ -353,6 +356,7 @@ def test_without_the_extra(
         "proxy='http://127.0.0.1:1' is not allowed: it needs python-socks, an extra: "
         'pip install "onetrade-ws[proxy]"'
     )
+    assert shown_secrets(caught.value) == []
     assert client_threads() == []
     assert server.accepted == 0
     # Who needs none does without.
