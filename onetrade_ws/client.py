@@ -411,4 +411,7 @@ class OneTradeClient:
         self.disconnect()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_connection"):
+            # A traceback with locals shows one that could not be made.
+            return "<OneTradeClient, not made>"
         return f"<OneTradeClient {self._settings.host} {self.state.name}>"
