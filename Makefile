@@ -44,7 +44,7 @@ venv-demo: python
 	@$(PYTHON) .ci/environment.py .venv cli
 
 venv-dev: python
-	@$(PYTHON) .ci/environment.py .venv cli test lint
+	@$(PYTHON) .ci/environment.py .venv cli proxy test lint
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 8))' || { \

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Callable, Mapping, Optional, Sequence, Type, TypeVar, cast
 
 from .account import Account
-from .config import PRICE_COLUMNS, ReconnectPolicy, make_settings
+from .config import PRICE_COLUMNS, ReconnectPolicy, given_proxy, make_settings
 from .connection import Connection, OutgoingMessage
 from .deadline import Deadline
 from .delivery.dispatcher import Dispatcher
@@ -81,6 +81,10 @@ class OneTradeClient:
         notifications the mirror keeps, of each
     :param price_columns: the columns of a price frame in their order, should the vendor change them
     :param ssl_context: for servers whose certificates the system does not know; None: Python's default context
+    :param proxy: for the WebSocket and the HTTP calls: ``http://``, ``socks5://``, ``socks5h://``, ``socks4://`` or
+        ``socks4a://``, then ``[user:password@]host[:port]``; ``"direct"``: none; None: what the environment says
+        (``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, the system's settings on Windows and macOS). A
+        proxy needs the extra ``proxy``: ``pip install "onetrade-ws[proxy]"``
     :param allow_plaintext: allow ``ws://`` and ``http://`` to other machines than this one, where anybody on the way
         can read the credentials
     :raises ConfigurationError: for the first setting that is wrong
@@ -110,8 +114,12 @@ class OneTradeClient:
         history_limit: int = 10_000,
         price_columns: Sequence[str] = PRICE_COLUMNS,
         ssl_context: Optional[ssl.SSLContext] = None,
+        proxy: Optional[str] = None,
         allow_plaintext: bool = False,
     ) -> None:
+        hidden_proxy = given_proxy(proxy)
+        # A traceback must not show what may hold a password.
+        del proxy
         settings = make_settings(
             url,
             session_id=session_id,
@@ -133,6 +141,7 @@ class OneTradeClient:
             history_limit=history_limit,
             price_columns=price_columns,
             ssl_context=ssl_context,
+            proxy=hidden_proxy,
             allow_plaintext=allow_plaintext,
         )
         self._settings = settings
@@ -192,6 +201,8 @@ class OneTradeClient:
         :raises SessionInUseError: another program or browser tab holds the session
         :raises AuthenticationError: the server refuses the credentials (401, 403)
         :raises CertificateError: the server's certificate is not accepted
+        :raises ConfigurationError: what the environment says of proxies or certificates is wrong, or an extra is
+            missing
         :raises ConnectTimeoutError: no connection in time; ``last_error`` says what the trouble was
         :raises OneTradeError: without a reconnect policy, what went wrong the first time
         """
@@ -453,4 +464,7 @@ class OneTradeClient:
         self.disconnect()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_connection"):
+            # A traceback with locals shows one that could not be made.
+            return "<OneTradeClient, not made>"
         return f"<OneTradeClient {self._settings.host} {self.state.name}>"

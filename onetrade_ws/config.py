@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import random
 import ssl
-from typing import Any, Callable, Optional, Tuple
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from typing import Any, Callable, Optional, Tuple, Union
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import attrs
 
@@ -151,6 +151,93 @@ def _url(name: str, value: object, schemes: Tuple[str, str]) -> SplitResult:
     return parts
 
 
+_PROXY_PORTS = {"http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
+
+
+@attrs.frozen
+class Proxy:
+    """A proxy, and what it wants to know of us, which no repr shows.
+
+    :ivar scheme: how it is spoken to: ``"http"``, ``"socks5"``, ``"socks5h"``, ``"socks4"`` or ``"socks4a"``
+    """
+
+    scheme: str
+    host: str
+    port: int
+    username: Optional[str] = attrs.field(default=None, repr=False)
+    password: Optional[str] = attrs.field(default=None, repr=False)
+
+    @property
+    def address(self) -> str:
+        """``host:port``, for messages."""
+        return _host_and_port(self.host, self.port)
+
+    @property
+    def url(self) -> str:
+        """The address without the credentials, for messages."""
+        return f"{self.scheme}://{self.address}"
+
+
+def read_proxy(address: str) -> Union[Proxy, str]:
+    """The proxy at an address like ``socks5://user:password@host:port``; or what is wrong with it, in words without
+    the address, which may hold a password."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return "the port, or the brackets of an IPv6 address, are wrong"
+    if parts.scheme not in _PROXY_PORTS:
+        return "it must begin with http://, socks5://, socks5h://, socks4:// or socks4a://"
+    if port == 0:
+        return "the port is not between 1 and 65535"
+    if not parts.hostname:
+        return "it names no host"
+    if parts.path not in ("", "/") or "?" in address or "#" in address:
+        return "without path, query or fragment; such characters in a password as %2F, %3F and %23"
+    if any(character.isspace() for character in address) or not unquote(address).isprintable():
+        return "without blanks or control characters"
+    username = None if parts.username is None else unquote(parts.username)
+    password = None if parts.password is None else unquote(parts.password)
+    return _credentials_problem(parts.scheme, username, password) or Proxy(
+        parts.scheme, parts.hostname, port or _PROXY_PORTS[parts.scheme], username, password
+    )
+
+
+_PROXY_EXAMPLE = (
+    '"direct", None for what the environment says, or an address like http://[user:password@]host:port'
+)
+
+
+def given_proxy(value: object) -> Union[str, Proxy, ConfigurationError, None]:
+    """The setting ``proxy`` from what a user gives, in a form that no repr shows a password of; or the complaint, for
+    somebody to raise in whose frame the address is not."""
+    if value is None or isinstance(value, (Proxy, ConfigurationError)):
+        return value
+    if value == "direct":
+        return "direct"
+    if not isinstance(value, str):
+        return ConfigurationError("proxy", type(value), _PROXY_EXAMPLE)
+    proxy = read_proxy(value)
+    return ConfigurationError("proxy", "…", f"{_PROXY_EXAMPLE}; {proxy}") if isinstance(proxy, str) else proxy
+
+
+def _credentials_problem(scheme: str, username: Optional[str], password: Optional[str]) -> Optional[str]:
+    """What the proxy protocol cannot transport."""
+    if username is None:
+        return None
+    if scheme.startswith("socks4"):
+        return (
+            None if password is None and username.isascii() else "SOCKS4 knows an ASCII user and no password"
+        )
+    if not username or not password:
+        return "user and password together"
+    if scheme == "http":
+        fits = ":" not in username and max(username + password) <= "\xff"
+        return None if fits else "the user without a colon, user and password in Latin-1"
+    fits = all(part.isascii() and len(part) <= 255 for part in (username, password))
+    return None if fits else "user and password in ASCII, at most 255 characters each"
+
+
 def _is_loopback(host: Optional[str]) -> bool:
     if host == "localhost":
         return True
@@ -189,6 +276,7 @@ class Settings:
     history_limit: int = attrs.field(default=10_000, validator=_whole_number(1))
     price_columns: Tuple[str, ...] = attrs.field(default=PRICE_COLUMNS, converter=_as_tuple)
     ssl_context: Optional[ssl.SSLContext] = attrs.field(default=None)
+    proxy: Union[str, Proxy, None] = attrs.field(default=None)
     allow_plaintext: bool = attrs.field(default=False, validator=_flag)
 
     @dispatch.validator
@@ -219,6 +307,11 @@ class Settings:
     def _check_ssl_context(self, attribute: attrs.Attribute[Any], value: object) -> None:
         if value is not None and not isinstance(value, ssl.SSLContext):
             raise ConfigurationError("ssl_context", value, "an ssl.SSLContext, or None for the system's")
+
+    @proxy.validator
+    def _check_proxy(self, attribute: attrs.Attribute[Any], value: object) -> None:
+        if isinstance(value, ConfigurationError):
+            raise value
 
     def __attrs_post_init__(self) -> None:
         for name, address in (("url", self.url), ("http_url", self.http_url)):
@@ -253,6 +346,7 @@ def make_settings(url: str, *, http_url: Optional[str] = None, **settings: Any) 
 
     :raises ConfigurationError: for the first setting that is wrong
     """
+    settings["proxy"] = given_proxy(settings.get("proxy"))
     parts = _url("url", url, ("wss", "ws"))
     if http_url is None:
         http_parts = parts._replace(scheme="https" if parts.scheme == "wss" else "http")
@@ -268,6 +362,13 @@ def _normalized(parts: SplitResult) -> str:
 def host_and_port(url: str) -> str:
     """``host:port`` of an address, for messages: it holds no path, so no session id."""
     parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme in ("wss", "https") else 80)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{host}:{port}"
+    return _host_and_port(parts.hostname or "", port_of(parts))
+
+
+def port_of(parts: SplitResult) -> int:
+    """The port of an address, or the usual one of its scheme."""
+    return parts.port or (443 if parts.scheme in ("wss", "https") else 80)
+
+
+def _host_and_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -228,10 +228,10 @@ class ConnectTimeoutError(ConnectError, TimeoutError):
 
 
 class NetworkError(ConnectError):
-    """DNS, TCP, TLS or HTTP failed on the way to the server.
+    """DNS, TCP, a proxy, TLS or HTTP failed on the way to the server.
 
-    :ivar step: ``"login"``, ``"session validation"``, ``"DNS"``, ``"TCP"``, ``"TLS"`` or ``"handshake"``
-    :ivar host: the server, as ``host:port``
+    :ivar step: ``"login"``, ``"session validation"``, ``"DNS"``, ``"TCP"``, ``"proxy"``, ``"TLS"`` or ``"handshake"``
+    :ivar host: the server, as ``host:port``; for the step ``"proxy"`` the proxy
     :ivar reason: the system's words
     """
 

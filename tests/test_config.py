@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onetrade_ws import PRICE_COLUMNS, ConfigurationError, ConnectionState, OneTradeClient, ReconnectPolicy
-from onetrade_ws.config import Settings, host_and_port, make_settings
+from onetrade_ws.config import Proxy, Settings, host_and_port, make_settings, read_proxy
 from onetrade_ws.protocol.codec import Codec
 from onetrade_ws.protocol.frames import Frame, Opcode
 
@@ -98,13 +98,15 @@ def test_the_clients_parameters_reach_its_settings() -> None:
         "history_limit": 7,
         "price_columns": ["ask", "bid", "symbol_id"],
         "ssl_context": context,
+        "proxy": "socks5://us%20er:p%40ss@proxy.example:1080",
         "allow_plaintext": True,
         **CREDENTIALS,
     }
     assert set(values) | {"url", "api_key"} == {field.name for field in attrs.fields(Settings)}
     made = make_settings("wss://host.example", **values)
     for name, value in values.items():
-        expected = tuple(value) if name == "price_columns" else value
+        converters: Dict[str, Any] = {"price_columns": tuple, "proxy": read_proxy}
+        expected = converters[name](value) if name in converters else value
         assert getattr(made, name) == expected, name
     assert make_settings("wss://host.example", api_key="k-1").api_key == "k-1"
     assert OneTradeClient("wss://host.example", **values).state is ConnectionState.CLOSED
@@ -200,7 +202,7 @@ def test_a_wrong_value_is_refused_with_its_name_and_what_is_allowed(
 
 
 def test_every_setting_but_the_addresses_and_secrets_has_wrong_values() -> None:
-    others = {"url", "http_url", "session_id", "access_token", "api_key"}
+    others = {"url", "http_url", "session_id", "access_token", "api_key", "proxy"}
     assert set(WRONG) | others == {field.name for field in attrs.fields(Settings)}
 
 
@@ -312,6 +314,96 @@ def test_a_key_travels_in_a_header_and_holds_only_what_fits_there(value: str) ->
         OneTradeClient("wss://host.example", api_key=value)
     assert caught.value.setting == "api_key"
     assert CANARY not in f"{caught.value} {caught.value!r}"
+
+
+PROXIES_WRONG: List[Any] = [
+    True,
+    0,
+    CANARY.encode(),
+    [f"http://user:{CANARY}@proxy.example"],
+    "",
+    "Direct",
+    "proxy.example:3128",
+    f"user:{CANARY}@proxy.example:3128",
+    f"https://user:{CANARY}@proxy.example:3128",
+    f"socks://user:{CANARY}@proxy.example",
+    f"http:/user:{CANARY}@proxy.example",
+    f"http://user:{CANARY}@",
+    f"http://user:{CANARY}@proxy.example:0",
+    f"http://user:{CANARY}@proxy.example:70000",
+    f"http://user:{CANARY}@proxy.example:{CANARY}",
+    f"http://user:{CANARY}@[::1",
+    f"http://user:{CANARY}@proxy.example/path",
+    f"http://user:{CANARY}@proxy.example?query",
+    f"http://user:{CANARY}@proxy.example#fragment",
+    f"http://user:{CANARY}#@proxy.example",
+    f"http://user:{CANARY}@proxy .example",
+    f"http://user:{CANARY}%0d%0aX:y@proxy.example",
+    f"http://user:{CANARY}\n@proxy.example",
+    f"http://{CANARY}@proxy.example",
+    f"http://:{CANARY}@proxy.example",
+    f"http://{CANARY}:@proxy.example",
+    f"http://user%3A:{CANARY}@proxy.example",
+    f"http://user:{CANARY}%E2%82%AC@proxy.example",
+    f"socks5://user:{CANARY}%C3%A9@proxy.example",
+    f"socks5://user:{CANARY}{'x' * 256}@proxy.example",
+    f"socks5://{CANARY}{'x' * 256}:p@proxy.example",
+    f"socks4://user:{CANARY}@proxy.example",
+    f"socks4a://{CANARY}%C3%A9@proxy.example",
+    f"socks4://{CANARY}%00@proxy.example",
+]
+
+
+@pytest.mark.parametrize("value", PROXIES_WRONG)
+def test_a_wrong_proxy_is_refused_without_being_shown(value: Any) -> None:
+    error = refused(proxy=value)
+    assert error.setting == "proxy"
+    assert "http://[user:password@]host:port" in error.allowed
+    assert CANARY not in f"{error} {error!r} {error.args}"
+    assert error.__cause__ is error.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("value", "proxy"),
+    [
+        ("http://proxy.example", Proxy("http", "proxy.example", 80)),
+        ("http://proxy.example:3128/", Proxy("http", "proxy.example", 3128)),
+        ("HTTP://Proxy.Example:3128", Proxy("http", "proxy.example", 3128)),
+        ("http://[::1]:3128", Proxy("http", "::1", 3128)),
+        ("http://u%20ser:p%3A%40%2F%C3%A9@h:1", Proxy("http", "h", 1, "u ser", "p:@/é")),
+        ("socks5://u:p@h", Proxy("socks5", "h", 1080, "u", "p")),
+        ("socks5h://h:9", Proxy("socks5h", "h", 9)),
+        ("socks4://u@h", Proxy("socks4", "h", 1080, "u")),
+        ("socks4a://h", Proxy("socks4a", "h", 1080)),
+    ],
+)
+def test_a_proxy_is_read(value: str, proxy: Proxy) -> None:
+    assert settings(proxy=value).proxy == read_proxy(value) == proxy
+
+
+def test_no_repr_shows_the_credentials_for_a_proxy() -> None:
+    value = f"http://{CANARY}:{CANARY}@proxy.example:3128"
+    client = OneTradeClient("wss://host.example", proxy=value, **CREDENTIALS)
+    assert CANARY not in f"{settings(proxy=value)!r} {client!r} {read_proxy(value)!r}"
+    assert "proxy.example" in repr(read_proxy(value))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"proxy": f"http://{CANARY}@h"}, {"dispatch": "x"}, {"http_url": "x"}, {"url": "x"}]
+)
+@pytest.mark.parametrize("make", [OneTradeClient, make_settings])
+def test_no_traceback_shows_the_credentials_for_a_proxy(make: Any, wrong: Dict[str, Any]) -> None:
+    given_settings = {"url": "wss://h", "proxy": f"http://user:{CANARY}@h", **wrong}
+    with pytest.raises(ConfigurationError) as caught:
+        make(**given_settings)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+    assert frames
+    assert CANARY not in repr([frame.f_locals for frame in frames])
+
+
+def test_no_proxy_is_a_setting_too() -> None:
+    assert settings().proxy is None
+    assert settings(proxy="direct").proxy == "direct"
 
 
 def test_no_repr_shows_a_secret() -> None:

@@ -47,6 +47,7 @@ MAY_IMPORT: Dict[str, FrozenSet[str]] = {
 
 # The one place that knows each of these.
 ONLY_IN = {
+    "python_socks": "connection/proxy.py",
     "requests": "connection/exchange.py",
     "urllib3": "connection/exchange.py",
     "websocket": "connection/transport.py",
@@ -190,6 +191,11 @@ REFUSED = [
         "connection/exchange.py",
         "from websocket import WebSocketApp",
         "only connection/transport.py may import websocket",
+    ),
+    (
+        "connection/stream.py",
+        "def f():\n    from python_socks import ProxyType",
+        "only connection/proxy.py may import python_socks",
     ),
     ("account/mirror.py", "import requests.adapters", "only connection/exchange.py may import requests"),
     ("simulator/server.py", "import websocket", "only connection/transport.py may import websocket"),

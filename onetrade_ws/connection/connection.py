@@ -14,6 +14,7 @@ from .freshness import Freshness
 from .lifecycle import CLOSED, CLOSING, OPEN, Lifecycle
 from .link import Deliver
 from .outgoing import OutgoingMessage, OutgoingQueue
+from .routes import find_routes
 from .session import tls_context
 from .subscriptions import Subscriptions
 from .supervisor import Counters, Memory, Supervisor
@@ -106,6 +107,7 @@ class Connection:
             self.counters,
             self._memory,
             self._tls_context(),
+            find_routes(self._settings),
             deliver=self._deliver,
             wake=self._wake,
             announce=self._announce,

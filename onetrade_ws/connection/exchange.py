@@ -7,7 +7,7 @@ import http.client
 import socket
 import ssl
 import threading
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -20,6 +20,9 @@ from ..errors import CertificateError, NetworkError, OneTradeError, detached
 from .credentials import Credentials
 from .stream import Stream
 
+if TYPE_CHECKING:
+    from .proxy import Tunnel
+
 _BODY_LIMIT = 64 * 1024
 
 
@@ -30,10 +33,12 @@ class Exchange:
     times out. Here the connection is cut when the time is over, whatever the request is waiting for.
 
     :param context: for ``https://``; None when there is none
+    :param tunnel: the way through a proxy; None: directly
     """
 
-    def __init__(self, context: Optional[ssl.SSLContext]) -> None:
+    def __init__(self, context: Optional[ssl.SSLContext], tunnel: Optional[Tunnel] = None) -> None:
         self._context = context
+        self._tunnel = tunnel
         # Guards everything below.
         self._lock = threading.Lock()
         # The connection of the request under way: being made, or made. The second descriptor of a made one stays
@@ -99,8 +104,9 @@ class Exchange:
             with _Session() as session:
                 for scheme in ("http://", "https://"):
                     session.mount(scheme, _Adapter(self, step, host, credentials, deadline))
-                # Without one, a matching entry in ~/.netrc would be sent along.
-                session.auth = _no_credentials
+                # A matching entry in ~/.netrc would be sent along, and the environment's proxy asked, which is done in
+                # Stream.connect(): requests can abort nothing.
+                session.trust_env = False
                 # No timeout of its own: it would be for each byte, and the exchange ends with the deadline anyway.
                 with session.post(
                     url, headers=headers, timeout=None, allow_redirects=False, stream=True
@@ -115,11 +121,11 @@ class Exchange:
         raise problem
 
     def open(self, step: str, host: str, peer: Tuple[str, int], deadline: Deadline) -> socket.socket:
-        """The TCP connection for urllib3.
+        """The TCP connection for urllib3, or the tunnel.
 
-        :param host: the server, for messages; ``peer`` may be a proxy
+        :param host: the server, for messages
         """
-        stream = Stream(host, 0.0)
+        stream = Stream(host, 0.0, self._tunnel)
         with self._lock:
             if self._aborted is None:
                 self._stream = stream
@@ -129,6 +135,8 @@ class Exchange:
             try:
                 stream.connect(*peer, deadline)
             except NetworkError as error:
+                if error.step == "proxy":
+                    raise
                 raise NetworkError(step, host, error.reason) from None
             sock = stream.detach()
         finally:
@@ -174,11 +182,6 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._exchange._context, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pool_classes
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        proxies = super().proxy_manager_for(proxy, ssl_context=self._exchange._context, **kwargs)
-        proxies.pool_classes_by_scheme = self._pool_classes
-        return proxies
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs["verify"] = True
@@ -242,10 +245,6 @@ def _pool_classes(open_connection: Any, reveal: Callable[[bytes], bytes]) -> Dic
         ConnectionCls = Https
 
     return {"http": HttpPool, "https": HttpsPool}
-
-
-def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _body(response: requests.Response) -> bytes:

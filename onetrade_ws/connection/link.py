@@ -7,7 +7,7 @@ import logging
 import ssl
 import threading
 import time
-from typing import Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
 import attrs
 
@@ -26,6 +26,9 @@ from .transport import Transport
 from .watchdog import Watchdog
 
 logger = logging.getLogger("onetrade_ws.connection")
+
+if TYPE_CHECKING:
+    from .proxy import Tunnel
 
 #: Takes a batch of frames. It may block until the second argument, a question that is asked again after a wake-up, is
 #: answered with yes; without a question it may not block.
@@ -63,6 +66,7 @@ class Link:
         credentials: Credentials,
         outgoing: OutgoingQueue,
         freshness: Freshness,
+        tunnel: Optional[Tunnel],
         *,
         on_open: Callable[[], None],
         deliver: Deliver,
@@ -85,7 +89,7 @@ class Link:
         self._opened_at: Optional[float] = None
         self._restored_or_lost = threading.Event()
         self._ended = threading.Event()
-        self._stream = Stream(settings.host, settings.heartbeat_timeout)
+        self._stream = Stream(settings.host, settings.heartbeat_timeout, tunnel)
         # Who is held up by a slow consumer learns at once that there is nothing more to read.
         self._stream.on_failure = wake
         self._transport = Transport(

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import Callable, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Optional, Sequence, Tuple, Union
 
 from ..deadline import Deadline
 from ..errors import (
@@ -27,7 +27,11 @@ from ..errors import (
     detached,
 )
 from .buffer import ReceiveBuffer
+from .resolver import Address, LookUp
 from .turns import FairLock
+
+if TYPE_CHECKING:
+    from .proxy import Tunnel
 
 _CHUNK = 256 * 1024
 _HEAD_LIMIT = 64 * 1024
@@ -38,6 +42,7 @@ _MOMENT = 0.5
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
 
 _Socket = Union[socket.socket, ssl.SSLSocket]
+_Waitable = Union[_Socket, LookUp]
 
 
 class _TimeIsOverError(Exception):
@@ -52,9 +57,10 @@ class Stream:
 
     :param host: ``host:port``, for messages
     :param write_timeout: seconds that a message may take to be written, before the peer counts as stalled
+    :param tunnel: the way through a proxy; None: directly
     """
 
-    def __init__(self, host: str, write_timeout: float) -> None:
+    def __init__(self, host: str, write_timeout: float, tunnel: Optional[Tunnel] = None) -> None:
         #: When bytes arrived last, on the monotonic clock.
         self.last_received = time.monotonic()
         #: What arrived and was not read yet.
@@ -67,6 +73,7 @@ class Stream:
         self.on_failure: Callable[[], None] = lambda: None
         self._host = host
         self._write_timeout = write_timeout
+        self._tunnel = tunnel
         self._sock: Optional[_Socket] = None
         self._error: Optional[OneTradeError] = None
         self._finished = False
@@ -86,16 +93,58 @@ class Stream:
     # -- set-up: on the reader thread -----------------------------------------------------------------------
 
     def connect(self, host: str, port: int, deadline: Deadline) -> None:
-        """Open the TCP connection: every address of ``host`` in turn, each with its share of the time left.
+        """Open the TCP connection, or the tunnel through the proxy.
 
-        :raises NetworkError: when none of them answers in time
+        Of a host that has several addresses, each is tried in turn, with its share of the time left.
+
+        :raises NetworkError: when none of them answers in time, or the proxy does not play along
         """
+        if self._tunnel is None:
+            self._connect_to_first(self._look_up(host, port, deadline), deadline)
+            return
+        if not self._tunnel.resolves_names:
+            addresses = self._look_up(host, port, deadline)
+            # The old SOCKS knows no other addresses.
+            host = next((each[4][0] for each in addresses if each[0] == socket.AF_INET), "")
+            if not host:
+                raise NetworkError("DNS", self._host, "no IPv4 address, and the proxy can do no other")
+        proxy = self._tunnel.proxy
         try:
-            addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+            self._connect_to_first(self._look_up(proxy.host, proxy.port, deadline), deadline)
+            self._open_tunnel(self._tunnel, host, port, deadline)
+        except NetworkError as error:
+            raise NetworkError("proxy", proxy.address, error.reason) from None
+
+    def _open_tunnel(self, tunnel: Tunnel, host: str, port: int, deadline: Deadline) -> None:
+        sock = self._sock
+        assert sock is not None
+        try:
+            tunnel.open(sock, host, port, lambda event: self._wait(sock, event, deadline))
+        except _TimeIsOverError:
+            raise NetworkError("proxy", tunnel.proxy.address, "no answer in time") from None
+        except NetworkError:
+            if self._error is None:
+                raise
+        if self._error is not None:
+            # Whoever tore the connection down has said why.
+            raise self._error
+
+    def _look_up(self, host: str, port: int, deadline: Deadline) -> Sequence[Address]:
+        try:
+            with contextlib.closing(LookUp(host, port)) as look_up:
+                self._wait(look_up, selectors.EVENT_READ, deadline)
+                return look_up.addresses()
+        except _TimeIsOverError:
+            reason = "no answer in time"
         except OSError as error:
-            raise NetworkError("DNS", self._host, _words(error)) from None
+            reason = _words(error)
         except UnicodeError:
-            raise NetworkError("DNS", self._host, "not a host name") from None
+            reason = "not a host name"
+        except RuntimeError:
+            reason = "there is no thread left for it"
+        raise NetworkError("DNS", self._host, reason)
+
+    def _connect_to_first(self, addresses: Sequence[Address], deadline: Deadline) -> None:
         failure: Optional[OneTradeError] = None
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             remaining = deadline.remaining()
@@ -424,7 +473,7 @@ class Stream:
             self._read_selector.register(self._wake_receiver, selectors.EVENT_READ)
         self._select(self._read_selector, deadline)
 
-    def _wait(self, sock: _Socket, event: int, deadline: Deadline) -> None:
+    def _wait(self, sock: _Waitable, event: int, deadline: Deadline) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(sock, event)
             selector.register(self._wake_receiver, selectors.EVENT_READ)

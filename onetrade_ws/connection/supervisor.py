@@ -33,6 +33,7 @@ from .freshness import Freshness
 from .lifecycle import CLOSED, CLOSING, CONNECTING, OPEN, Lifecycle
 from .link import Deliver, Ending, Link
 from .outgoing import OutgoingQueue
+from .routes import Routes
 from .session import log_in, validate_session
 
 logger = logging.getLogger("onetrade_ws.connection")
@@ -95,6 +96,7 @@ class Supervisor:
         counters: Counters,
         memory: Memory,
         context: Optional[ssl.SSLContext],
+        routes: Routes,
         *,
         deliver: Deliver,
         wake: Callable[[], None],
@@ -122,6 +124,7 @@ class Supervisor:
         if settings.session_id is not None and settings.access_token is not None:
             self._credentials = Credentials(settings.session_id, settings.access_token)
         self._context = context
+        self._routes = routes
         self._memory = memory
         # What had come before the present connection.
         self._bytes_before = 0
@@ -256,7 +259,7 @@ class Supervisor:
         """Log in where that is asked for, validate the session, and stay in the connection until it ends."""
         with self._lock:
             self._raise_if_stopped()
-            exchange = self._exchange = Exchange(self._context)
+            exchange = self._exchange = Exchange(self._context, self._routes.http)
         try:
             if self._credentials is None:
                 self._credentials = log_in(self._settings, exchange, deadline)
@@ -275,6 +278,7 @@ class Supervisor:
                     self._credentials,
                     self._outgoing,
                     self._freshness,
+                    self._routes.websocket,
                     on_open=self._opened,
                     deliver=self._received,
                     wake=self._wake,

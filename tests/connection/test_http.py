@@ -193,37 +193,6 @@ def test_netrc_is_not_sent_along(
     assert all("authorization" not in request.headers for request in simulator.requests)
 
 
-def test_the_proxy_that_the_environment_names_is_used(
-    simulator: Simulator, hostile: MakeHostile, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proxy: HostileServer = hostile()
-    for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("http_proxy", f"http://{proxy.address}")
-    server: HostileServer = hostile()
-    make_client(server).connect()
-    assert [request.target for request in proxy.requests] == [
-        f"http://{server.address}/ws/v1/hostile-session"
-    ]
-    assert server.validations == 0
-    assert server.handshakes == 1
-
-
-def test_a_proxy_that_refuses_a_tunnel(
-    hostile: MakeHostile, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proxy: HostileServer = hostile(http=lambda peer: peer.answer(407))
-    for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("https_proxy", f"http://{proxy.address}")
-    server: HostileServer = hostile()
-    client = make_client(server, http_url=server.ws_url.replace("ws", "https"), reconnect=None)
-    with pytest.raises(NetworkError) as caught:
-        client.connect()
-    assert caught.value.step == "session validation"
-    assert [(request.method, request.target) for request in proxy.requests] == [("CONNECT", server.address)]
-
-
 def test_cookies_are_neither_kept_nor_sent(simulator: Simulator, make_client: MakeClient) -> None:
     cookie = {"Set-Cookie": "tracking=1; Path=/"}
     simulator.refuse_validation(503, "later", headers=cookie)
