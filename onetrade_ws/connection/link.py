@@ -180,8 +180,6 @@ class Link:
             self._logged_out = True
             self._transport.close(CloseCode.NORMAL_CLOSURE, timeout=0.1)
             self._stream.abort(SessionLoggedOutError())
-        if any(frame.opcode == Opcode.BINARY and holds_quotes(frame.payload) for frame in reversed(frames)):
-            self._freshness.quotes_came()
         self._delivering = True
         self._deliver_or_hold(frames)
         # While it was held up nothing was read, so that silence proves nothing.
@@ -193,7 +191,7 @@ class Link:
         # next would be stuck. It is delivered after what is said of the opening.
         with self._delivery_lock:
             if self._restored:
-                self._deliver(frames, lambda: self._stream.failed)
+                self._hand_over(frames, lambda: self._stream.failed)
                 return
             self._held += frames
             self._held_bytes += sum(len(frame.payload) for frame in frames)
@@ -208,7 +206,12 @@ class Link:
             self._restored = True
             if held:
                 # Without waiting for the consumer: there is more to do.
-                self._deliver(held, None)
+                self._hand_over(held, None)
+
+    def _hand_over(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> None:
+        if any(frame.opcode == Opcode.BINARY and holds_quotes(frame.payload) for frame in reversed(frames)):
+            self._freshness.quotes_came()
+        self._deliver(frames, give_up)
 
     # -- on the opening thread ------------------------------------------------------------------------------
 

@@ -15,11 +15,14 @@ from onetrade_ws import (
     ConnectionState,
     EncodeError,
     EventMessageType,
+    MessageStatus,
+    OneTradeClient,
+    OutgoingMessage,
     QueueFullError,
 )
 from onetrade_ws.simulator import Simulator
 from tests.connection.conftest import Background, MakeClient, MakeHostile, messages
-from tests.connection.hostile import TIMEOUT, Peer
+from tests.connection.hostile import TIMEOUT, Peer, event_frame, text_frame
 
 ACCOUNT = ("start_account_all", None)
 
@@ -268,3 +271,169 @@ def test_a_subscription_that_is_cut_off_is_restored_once(
     last = max(frame.connection for frame in server.frames)
     wanted = [json.loads(text)["data"] for text in server.messages(last)]
     assert wanted == [huge + number for number in range(1_500)] + [None]
+
+
+# -- what became of each message -------------------------------------------------------------------------------------
+
+NOT_SENT, WRITTEN, UNKNOWN = MessageStatus.NOT_SENT, MessageStatus.WRITTEN, MessageStatus.UNKNOWN
+
+
+def beats(simulator: Simulator) -> int:
+    return sum(message.payload == b"9" for message in simulator.messages)
+
+
+def confirmed(client: OneTradeClient, simulator: Simulator) -> None:
+    """Wait until a heartbeat that was sent after this call has been answered, and the answer been read."""
+    before = beats(simulator)
+    simulator.wait_for(lambda simulator: beats(simulator) >= before + 2)
+    with client.expect("confirmed", timeout=TIMEOUT):
+        simulator.emit("confirmed")
+
+
+def test_a_message_waits_and_is_written(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator)
+    message = client.send("note", 1)
+    assert isinstance(message, OutgoingMessage)
+    assert (message.event_type, message.status) == ("note", NOT_SENT)
+    assert repr(message) == "<OutgoingMessage 'note' not sent>"
+    # There is nothing to wait for while nobody connects.
+    assert message.wait() is NOT_SENT
+    client.connect()
+    assert message.wait() is WRITTEN
+    assert client.send("note", 2).status is WRITTEN
+    assert not message.cancel()
+
+
+def test_waiting_has_a_timeout_and_ends_with_the_client(
+    hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    client = make_client(hostile(tcp=Peer.hold), connect_timeout=60)
+    connecting = Background(client.connect)
+    message = client.send("note")
+    while client.state is not ConnectionState.CONNECTING:
+        threading.Event().wait(0.001)
+    assert message.wait(timeout=0.01) is NOT_SENT
+    waiting = Background(message.wait)
+    client.disconnect()
+    assert waiting.result() is NOT_SENT
+    connecting.error()
+    assert client.stats().messages_waiting == 1
+
+
+def test_what_is_cancelled_is_never_sent(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator)
+    first, second, third = (client.send("note", number) for number in range(3))
+    assert second.cancel()
+    assert second.cancel()
+    assert client.stats().messages_waiting == 2
+    client.connect()
+    assert arrived(simulator, 3) == [ACCOUNT, ("note", 0), ("note", 2)]
+    assert (first.wait(TIMEOUT), second.wait(), third.wait(TIMEOUT)) == (WRITTEN, NOT_SENT, WRITTEN)
+
+
+def test_what_was_on_its_way_when_the_connection_died_is_unknown(
+    simulator: Simulator, make_client: MakeClient
+) -> None:
+    client = make_client(simulator, heartbeat_interval=30)
+    client.connect()
+    message = client.send("note", 1)
+    arrived(simulator, 2)
+    with client.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        simulator.drop()
+    assert message.status is UNKNOWN
+    assert message.wait() is UNKNOWN
+    # The start of account updates, too: but that is repeated.
+    assert client.stats().messages_unknown == 1
+    assert arrived(simulator, 1, connection=2) == [ACCOUNT]
+    client.send("note", 2)
+    assert arrived(simulator, 2, connection=2) == [ACCOUNT, ("note", 2)]
+
+
+def test_what_the_server_has_read_stays_written(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator, heartbeat_interval=0.02)
+    client.connect()
+    before = client.send("note", 1)
+    confirmed(client, simulator)
+    simulator.heartbeat_reply = False
+    # An answer may be on its way still, to a beat that was sent before.
+    confirmed(client, simulator)
+    after = client.send("note", 2)
+    with client.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        simulator.drop()
+    assert before.status is WRITTEN
+    assert after.status is UNKNOWN
+
+
+def test_an_answer_says_nothing_of_what_was_written_after_its_beat(
+    hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    sent = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        if peer.number == 1:
+            peer.read_frame()
+            # The beat is answered only after a message that it does not stand for.
+            sent.wait(TIMEOUT)
+            peer.send(text_frame("10") + event_frame("answered"))
+            return
+        peer.serve()
+
+    server = hostile(script)
+    client = make_client(server, heartbeat_interval=30)
+    with client.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        client.connect()
+        message = client.send("note", 1)
+        sent.set()
+    assert message.status is UNKNOWN
+
+
+def test_a_closing_handshake_shows_that_everything_was_read(
+    simulator: Simulator, make_client: MakeClient
+) -> None:
+    client = make_client(simulator, heartbeat_interval=30)
+    client.connect()
+    message = client.send("note", 1)
+    client.disconnect()
+    assert message.status is WRITTEN
+    assert client.stats().messages_unknown == 0
+    assert ("note", 1) in messages(simulator, 1)
+
+
+def test_a_closing_handshake_that_is_not_answered_shows_nothing(
+    hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.read_until_end()
+
+    client = make_client(hostile(script), heartbeat_interval=30)
+    client.connect()
+    message = client.send("note", 1)
+    client.disconnect(timeout=1)
+    assert message.status is UNKNOWN
+
+
+def test_a_subscription_that_is_sent_waits_in_no_queue(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator)
+    message = client.send(EventMessageType.MARKET_SUBSCRIBE_SYMBOL, 1)
+    assert message.status is NOT_SENT
+    assert not message.cancel()
+    assert client.stats().messages_waiting == 0
+    client.connect()
+    assert arrived(simulator, 2) == [ACCOUNT, ("market_subscribe_symbol", 1)]
+    assert client.send(EventMessageType.MARKET_SUBSCRIBE_SYMBOL, 2).wait(TIMEOUT) is WRITTEN
+
+
+def test_what_nobody_asks_for_is_not_kept(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator, heartbeat_interval=30)
+    client.connect()
+    kept = [client.send("note", number) for number in range(50)]
+    for number in range(50, 100):
+        client.send("note", number)
+    arrived(simulator, 101)
+    with client.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        simulator.drop()
+    assert {message.status for message in kept} == {UNKNOWN}
+    # They are counted all the same.
+    assert client.stats().messages_unknown == 100
