@@ -78,6 +78,11 @@ def _spellings(secret: str) -> Iterator[str]:
     data = secret.encode("utf-8")
     # With a plus for a blank as forms have it, and as Python writes bytes.
     yield from (secret, secret.replace(" ", "+"), data.decode("latin-1"), data.hex(), data.hex().upper())
+    # One that looks escaped itself would otherwise be unpacked past recognition.
+    plain = _unescaped(secret)
+    while plain != secret and len(plain) >= _SHORTEST:
+        yield plain
+        secret, plain = plain, _unescaped(plain)
     for before in range(3):
         # Inside of something longer, too: those characters that depend on nothing but the secret.
         code = base64.b64encode(bytes(before) + data).decode("ascii")
