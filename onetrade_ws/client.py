@@ -148,17 +148,17 @@ class OneTradeClient:
         self._account = Account(settings.history_limit)
         self._observers = ObserverRegistry()
         self._queue = EventQueue(settings.queue_limit)
+        self._connection = Connection(
+            settings, deliver=self._queue.put, wake=self._queue.wake, announce=self._announce
+        )
         self._dispatcher = Dispatcher(
             self._queue,
-            Codec(settings.price_columns),
+            Codec(settings.price_columns, self._connection.hide_in),
             self._observers,
             mirror=self._account.apply,
             threaded=settings.dispatch == "thread",
         )
         self._streams = EventStreams(self._dispatcher, self._observers, settings.events_limit)
-        self._connection = Connection(
-            settings, deliver=self._queue.put, wake=self._queue.wake, announce=self._announce
-        )
 
     @classmethod
     @_forgets_its_arguments

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import os
 import ssl
 import warnings
@@ -204,20 +205,19 @@ def quoting(status: int) -> Script:
     return script
 
 
-def quoting_as_text(status: int) -> Script:
-    """Refuses in plain words: each spelling comes first once, before the rest is cut off."""
-    ways = iter(
-        [*quoted_in_every_way(SESSION).split(" | "), *quoted_in_every_way(TOKEN, KEY).split(" | ")] * 10
-    )
+def quoting_as_text(status: int, *secrets: str) -> Script:
+    """Refuses in plain words, by and by in every spelling: each time others come before the rest is cut off."""
+    ways = itertools.cycle(quoted_in_every_way(*secrets).split(" | "))
 
     def script(peer: Peer) -> None:
-        peer.answer(status, f"{next(ways)} {next(ways)} {next(ways)} for {peer.request.target} {_EVERYTHING}")
+        first = " ".join(next(ways) for _ in range(9))
+        peer.answer(status, f"{first} for {peer.request.target}")
 
     return script
 
 
 def quoting_in_headers(peer: Peer) -> None:
-    peer.answer(200, headers=f"X-Asked: {peer.request.target}\r\n{TOKEN} {SESSION} {KEY}\r\nX: y\r\n")
+    peer.answer(500, headers=f"X-Asked: {peer.request.target}\r\n{TOKEN} {SESSION} {KEY}\r\nX: y\r\n")
 
 
 def quoting_instead_of_http(peer: Peer) -> None:
@@ -367,9 +367,10 @@ _LOST = (ConnectionLostError, ReconnectFailedError)
 scripted("validation: 400, quoting the request", ServerError, http=quoting(400))
 scripted("validation: 401, quoting the request", AuthenticationError, http=quoting(401))
 scripted("validation: 403, quoting the request", AuthenticationError, http=quoting(403))
-scripted("validation: 404, quoting it as text", ServerError, http=quoting_as_text(404))
-scripted("validation: 500, quoting it as text", ServerError, http=quoting_as_text(500))
-scripted("validation: headers that are none", NetworkError, http=quoting_in_chunks)
+scripted("validation: 404, quoting it as text", ServerError, http=quoting_as_text(404, SESSION, TOKEN))
+scripted("validation: 500, quoting it as text", ServerError, http=quoting_as_text(500, TOKEN, SESSION))
+scripted("validation: chunks that are none", NetworkError, http=quoting_in_chunks)
+scripted("validation: header lines that are none", ServerError, http=quoting_in_headers)
 scripted("validation: bad gzip", NetworkError, http=bad_gzip)
 scripted("validation: no HTTP", NetworkError, http=quoting_instead_of_http)
 scripted("validation: endless headers", NetworkError, http=endless_head)
@@ -379,7 +380,7 @@ scripted("validation: no answer in time", *_NO_ANSWER, http=silent, connect_time
 scripted("validation: reset", NetworkError, http=Peer.reset)
 scripted("validation: session in use", SessionInUseError, http=in_use)
 scripted("login: 401, quoting the key", AuthenticationError, login=quoting(401))
-scripted("login: 500, quoting the key as text", ServerError, login=quoting_as_text(500))
+scripted("login: 500, quoting the key as text", ServerError, login=quoting_as_text(500, KEY))
 scripted("login: nonsense", ServerError, login=answered(_EVERYTHING))
 scripted(
     "login: half of what is wanted",
@@ -394,7 +395,7 @@ scripted(
 scripted("login: reset", NetworkError, login=Peer.reset)
 scripted("login: no answer in time", *_NO_ANSWER, login=silent, connect_timeout=_SHORT)
 scripted("handshake: 401, quoting the request", AuthenticationError, websocket=quoting(401))
-scripted("handshake: 404, quoting it as text", ServerError, websocket=quoting_as_text(404))
+scripted("handshake: 404, quoting it as text", ServerError, websocket=quoting_as_text(404, SESSION, TOKEN))
 scripted("handshake: 500, quoting the request", ServerError, websocket=quoting(500))
 scripted("handshake: a 101 that quotes the request", HandshakeError, websocket=quoting_in_the_handshake)
 scripted("handshake: header lines that are none", HandshakeError, websocket=quoting_in_broken_handshake_lines)
@@ -421,6 +422,24 @@ scripted(
     "a fragmented message that quotes the token, then a reset",
     *_LOST,
     websocket=opened_and(lambda peer: (peer.send(b"\x01\x05" + TOKEN.encode()[:5]), peer.reset())[0]),
+)
+scripted(
+    "pings that quote the token, then a reset",
+    *_LOST,
+    websocket=opened_and(
+        lambda peer: (
+            peer.send(framing.frame(framing.PING, TOKEN.encode())),
+            peer.read_frame(),
+            peer.reset(),
+        )[0]
+    ),
+)
+scripted(
+    "unknown message types that quote the token, then a reset",
+    *_LOST,
+    websocket=opened_and(
+        lambda peer: (peer.send(event_frame(TOKEN) + event_frame(quote(SESSION, safe=""))), peer.reset())[0]
+    ),
 )
 scripted("reset while open", *_LOST, websocket=opened_and(Peer.reset))
 scripted(
@@ -533,7 +552,7 @@ def _stalled(trial: Trial) -> None:
     trial.connect(server.ws_url, heartbeat_interval=0.2, heartbeat_timeout=0.1)
 
 
-@failure("messages that cannot be decoded", ReconnectFailedError)
+@failure("messages that cannot be decoded", *_LOST)
 def _garbage(trial: Trial) -> None:
     texts = (
         SESSION.encode(),
@@ -559,7 +578,7 @@ def _callbacks(trial: Trial) -> None:
         raise RuntimeError("the user's own words")
 
     server = trial.server(
-        frames(event_frame("info", {"message": f"hello {TOKEN}"}), event_frame("note", {"x": SESSION}))
+        frames(event_frame("info", {"message": f"hello {TOKEN}"}), event_frame(SESSION, {"x": SESSION}))
     )
     client = trial.client(server.ws_url)
     client.subscribe(None, first)
