@@ -8,7 +8,6 @@ import gzip
 import itertools
 import os
 import ssl
-import warnings
 from contextlib import ExitStack
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 from unittest import mock
@@ -43,6 +42,7 @@ from onetrade_ws import (
 )
 from onetrade_ws.simulator import Simulator
 from onetrade_ws.simulator import websocket as framing
+from tests.connection import certificates
 from tests.connection.hostile import (
     TIMEOUT,
     HostileServer,
@@ -64,11 +64,6 @@ from tests.scorecard.canaries import (
     quoted_in_every_way,
 )
 from tests.scorecard.outcome import Outcome
-
-with warnings.catch_warnings():
-    # What trustme stands on warns of the oldest Python that we support.
-    warnings.filterwarnings("ignore", message="Python 3.8 is no longer supported")
-    import trustme
 
 PROMISE = "No secret leaks"
 TARGET = "0 hits in 40 failures; 0 bytes in 10 redirects"
@@ -160,17 +155,18 @@ class Trial:
             if not isinstance(event.type, ClientEventType):
                 # What the server says of its own accord is the user's business.
                 continue
+            name = event.type.name
             if isinstance(event.data, CallbackError):
                 # Nor what it told the user's callback before.
                 event = attrs.evolve(event, data=attrs.evolve(event.data, event=Event("an event")))
-            self.search.value(f"event {event.type.name}", event)
+            self.search.value(f"event {name}", event)
             for inner in (
                 event.data,
                 getattr(event.data, "reason", None),
                 getattr(event.data, "error", None),
             ):
                 if isinstance(inner, BaseException):
-                    self.search.error(f"event {event.type.name}", inner)
+                    self.search.error(f"event {name}", inner)
 
     def sent_wrongly(self) -> List[str]:
         """Requests that did not hold the secrets that they should: nothing could leak from those."""
@@ -286,15 +282,24 @@ def frames(*given: bytes) -> Script:
     return script
 
 
-def opened_and(then: Callable[[Peer], None]) -> Script:
-    """Completes the handshake, waits for the first message, and then does ``then``."""
+def opened_and(*steps: Script) -> Script:
+    """Completes the handshake, waits for the first message, and then does this and that."""
 
     def script(peer: Peer) -> None:
         peer.upgrade()
         peer.read_frame()
-        then(peer)
+        for step in steps:
+            step(peer)
 
     return script
+
+
+def sends(data: bytes) -> Script:
+    return lambda peer: peer.send(data)
+
+
+def reads_a_frame(peer: Peer) -> None:
+    peer.read_frame()
 
 
 def logged_in(script: Script) -> Script:
@@ -346,7 +351,7 @@ def failure(
 
 def scripted(name: str, *expected: Type[BaseException], **scripts: Any) -> None:
     """A failure that a hostile server's scripts bring about."""
-    settings = {key: scripts.pop(key) for key in ("connect_timeout",) if key in scripts}
+    settings = {key: scripts.pop(key) for key in ("connect_timeout", "max_message_size") if key in scripts}
     login = scripts.pop("login", None)
 
     def run(trial: Trial) -> None:
@@ -421,33 +426,29 @@ scripted(
 scripted(
     "a fragmented message that quotes the token, then a reset",
     *_LOST,
-    websocket=opened_and(lambda peer: (peer.send(b"\x01\x05" + TOKEN.encode()[:5]), peer.reset())[0]),
+    websocket=opened_and(sends(b"\x01\x05" + TOKEN.encode()[:5]), Peer.reset),
 )
 scripted(
     "pings that quote the token, then a reset",
     *_LOST,
-    websocket=opened_and(
-        lambda peer: (
-            peer.send(framing.frame(framing.PING, TOKEN.encode())),
-            peer.read_frame(),
-            peer.reset(),
-        )[0]
-    ),
+    websocket=opened_and(sends(framing.frame(framing.PING, TOKEN.encode())), reads_a_frame, Peer.reset),
 )
 scripted(
     "unknown message types that quote the token, then a reset",
     *_LOST,
-    websocket=opened_and(
-        lambda peer: (peer.send(event_frame(TOKEN) + event_frame(quote(SESSION, safe=""))), peer.reset())[0]
-    ),
+    websocket=opened_and(sends(event_frame(TOKEN) + event_frame(quote(SESSION, safe=""))), Peer.reset),
+)
+scripted(
+    "a message that is too large, with the token in it",
+    *_LOST,
+    websocket=opened_and(sends(event_frame("info", TOKEN * 1000)), Peer.finish),
+    max_message_size=1000,
 )
 scripted("reset while open", *_LOST, websocket=opened_and(Peer.reset))
 scripted(
     "logged out",
     SessionLoggedOutError,
-    websocket=opened_and(
-        lambda peer: (peer.send(event_frame("session_logout", {"session_id": SESSION})), peer.serve())[0]
-    ),
+    websocket=opened_and(sends(event_frame("session_logout", {"session_id": SESSION})), Peer.serve),
 )
 
 
@@ -464,15 +465,9 @@ def _no_such_host(trial: Trial) -> None:
     trial.connect("wss://onetrade.invalid", connect_timeout=_SHORT)
 
 
-def _untrusted() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    return context
-
-
 @failure("a certificate that is not trusted", CertificateError, modes=(False, True))
 def _bad_certificate(trial: Trial) -> None:
-    server = trial.server(tls=_untrusted())
+    server = trial.server(tls=certificates.of_an_unknown_authority(certificates.Authority()))
     trial.connect(server.ws_url)
     # Behind a validation that went well.
     trial.connect(server.ws_url, http_url=f"http://{trial.server().address}")
@@ -493,10 +488,12 @@ def _no_tls(trial: Trial) -> None:
         trial.connect(f"wss://{address}", http_url=good, connect_timeout=_SHORT)
 
 
-def _taken_in_part(then: Script) -> Script:
+def _taken_in_part(then: Script, tls: Optional[ssl.SSLContext] = None) -> Script:
     """Reads a little, so that the rest of the request does not fit into the buffers."""
 
     def script(peer: Peer) -> None:
+        if tls is not None:
+            peer.start_tls(tls)
         peer.receive()
         peer.pause(0.1)
         then(peer)
@@ -506,11 +503,15 @@ def _taken_in_part(then: Script) -> Script:
 
 @failure("reset in the middle of our request", NetworkError)
 def _reset_while_we_write(trial: Trial) -> None:
-    address = trial.server(tcp=_taken_in_part(Peer.reset), receive_buffer=4096).address
-    session = SESSION + "x" * _HUGE
-    trial.connect(f"ws://{address}", session_id=session, reconnect=None)
-    good = f"http://{trial.server().address}"
-    trial.connect(f"ws://{address}", access_token=TOKEN + "x" * _HUGE, http_url=good, reconnect=None)
+    authority = certificates.Authority()
+    settings = {"reconnect": None, "ssl_context": certificates.trusting(authority)}
+    for tls in (None, certificates.good(authority)):
+        script = _taken_in_part(Peer.reset, tls)
+        address = trial.server(tcp=script, receive_buffer=4096).address
+        url = f"{'ws' if tls is None else 'wss'}://{address}"
+        trial.connect(url, session_id=SESSION + "x" * _HUGE, **settings)
+        good = f"http://{trial.server().address}"
+        trial.connect(url, access_token=TOKEN + "x" * _HUGE, http_url=good, **settings)
 
 
 @failure("our request is not taken in time", NetworkError, ConnectTimeoutError, ConnectionLostError)
@@ -618,7 +619,7 @@ def _slow(trial: Trial) -> None:
     trial.fails(list, unread)
 
 
-def _refuses_settings(*wrong: Dict[str, Any]) -> Failure:
+def _refuses_settings(*wrong: Dict[str, Any]) -> Run:
     def run(trial: Trial) -> None:
         for settings in wrong:
             settings = {"url": "wss://127.0.0.1", **settings}
@@ -719,6 +720,45 @@ def _proxy(trial: Trial) -> None:
             for url in ("wss://onetrade.invalid", "ws://onetrade.invalid"):
                 settings = {"allow_plaintext": True, "connect_timeout": _SHORT, "reconnect": None}
                 trial.connect(url, **settings)
+
+
+def _refuse_socks5(peer: Peer) -> None:
+    peer.receive()
+    # Wants user and password, and does not like them.
+    peer.send(b"\x05\x02")
+    peer.send(b"\x01\x01" + peer.receive())
+    peer.finish()
+
+
+def _refuse_http(peer: Peer) -> None:
+    peer.read_request()
+    peer.send(f"HTTP/1.1 407 {PASSWORD}\r\nX: {quoted_in_every_way(PASSWORD)}\r\n\r\n".encode())
+    peer.finish()
+
+
+@failure("a proxy of the settings that refuses, quoting its password", *_NO_ANSWER, modes=(False, True))
+def _set_proxy(trial: Trial) -> None:
+    password = quote(PASSWORD, safe="")
+    scripts = {"http": [_refuse_http], "socks5": [_refuse_socks5], "socks4": []}
+    for scheme, refuse in scripts.items():
+        for script in (*refuse, Peer.reset, silent):
+            proxy = f"{scheme}://user:{password}@{trial.server(tcp=script).address}"
+            if scheme == "socks4":
+                # It knows no password.
+                proxy = proxy.replace(f":{password}", "")
+            settings = {"allow_plaintext": True, "connect_timeout": _SHORT / 2, "reconnect": None}
+            trial.connect("ws://192.0.2.1", proxy=proxy, **settings)
+
+
+failure("proxies that cannot be used", ConfigurationError)(
+    _refuses_settings(
+        {**_GOOD, "proxy": f"ftp://user:{PASSWORD}@127.0.0.1:1"},
+        {**_GOOD, "proxy": f"http://user:{PASSWORD}@127.0.0.1:no"},
+        {**_GOOD, "proxy": PASSWORD},
+        {**_GOOD, "proxy": [PASSWORD]},
+        {**_GOOD, "proxy": f"http://user:{quote(PASSWORD, safe='')}@127.0.0.1:1", "dispatch": "sometimes"},
+    )
+)
 
 
 @failure("an authority's file that cannot be read", ConfigurationError)
