@@ -38,12 +38,23 @@ def _forgets_its_arguments(call: F) -> F:
     def checked(*arguments: Any, **named: Any) -> Any:
         try:
             return call(*arguments, **named)
-        except ConfigurationError as error:
+        except (ConfigurationError, TypeError) as error:
+            if not _is_about_arguments(error):
+                raise
             problem = detached(error)
         del arguments, named
         raise problem
 
     return cast(F, checked)
+
+
+def _is_about_arguments(error: Exception) -> bool:
+    """Whether a setting is wrong, or there is none of that name: not where the program's own class goes wrong."""
+    here = _is_about_arguments.__code__.co_filename
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == here:
+        trace = trace.tb_next
+    return trace is None or isinstance(error, ConfigurationError)
 
 
 class OneTradeClient:

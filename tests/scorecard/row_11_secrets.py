@@ -671,6 +671,11 @@ failure("other settings that are wrong", ConfigurationError)(
 )
 
 
+failure("a setting that does not exist", TypeError)(
+    _refuses_settings({**_GOOD, "heart_beat": 1}, {"api_key": KEY, "heart_beat": 1})
+)
+
+
 @failure("an environment that is wrong", ConfigurationError)
 def _wrong_environment(trial: Trial) -> None:
     good = {
@@ -798,7 +803,9 @@ def run_failure(name: str, by_key: bool) -> Tuple[Search, List[str]]:
     if not any(isinstance(error, case.expected) for error in trial.errors):
         wrong.append(f"it did not happen: {[type(error).__name__ for error in trial.errors]} was raised")
     wrong += [
-        f"raised {type(error).__name__}" for error in trial.errors if not isinstance(error, OneTradeError)
+        f"raised {type(error).__name__}"
+        for error in trial.errors
+        if not isinstance(error, (OneTradeError, *case.expected))
     ]
     wrong += [f"a request without the secrets: {request}" for request in trial.sent_wrongly()]
     return search, wrong
