@@ -38,12 +38,23 @@ def _forgets_its_arguments(call: F) -> F:
     def checked(*arguments: Any, **named: Any) -> Any:
         try:
             return call(*arguments, **named)
-        except ConfigurationError as error:
+        except (ConfigurationError, TypeError) as error:
+            if not _is_about_arguments(error):
+                raise
             problem = detached(error)
         del arguments, named
         raise problem
 
     return cast(F, checked)
+
+
+def _is_about_arguments(error: Exception) -> bool:
+    """Whether a setting is wrong, or there is none of that name: not where the program's own class goes wrong."""
+    here = _is_about_arguments.__code__.co_filename
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == here:
+        trace = trace.tb_next
+    return trace is None or isinstance(error, ConfigurationError)
 
 
 class OneTradeClient:
@@ -148,17 +159,17 @@ class OneTradeClient:
         self._account = Account(settings.history_limit)
         self._observers = ObserverRegistry()
         self._queue = EventQueue(settings.queue_limit)
+        self._connection = Connection(
+            settings, deliver=self._queue.put, wake=self._queue.wake, announce=self._announce
+        )
         self._dispatcher = Dispatcher(
             self._queue,
-            Codec(settings.price_columns),
+            Codec(settings.price_columns, self._connection.hide_in),
             self._observers,
             mirror=self._account.apply,
             threaded=settings.dispatch == "thread",
         )
         self._streams = EventStreams(self._dispatcher, self._observers, settings.events_limit)
-        self._connection = Connection(
-            settings, deliver=self._queue.put, wake=self._queue.wake, announce=self._announce
-        )
 
     @classmethod
     @_forgets_its_arguments

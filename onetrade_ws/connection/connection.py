@@ -79,6 +79,10 @@ class Connection:
         last = self._memory.last_message
         return None if last is None else time.monotonic() - last
 
+    def hide_in(self, text: str) -> str:
+        """``text`` without the secrets of this connection."""
+        return self._memory.credentials.hide_in(text)
+
     def _on_change(self, event: Event) -> None:
         if event.data.new is OPEN:
             self.freshness.opened()

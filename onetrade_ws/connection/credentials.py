@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import sys
-from typing import Iterator, List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import quote, unquote
 
 import attrs
@@ -20,8 +20,6 @@ _PLACEHOLDER = re.compile(b"~(?:session-id|access-token|api-key)~")
 # What is shorter occurs by chance.
 _SHORTEST = 8
 
-# How many times over a text may be escaped.
-_LAYERS = 5
 _BACKSLASH = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))")
 _ENTITY = re.compile(r"&(?:#[xX]([0-9a-fA-F]{1,8})|#([0-9]{1,8})|(amp|lt|gt|quot|apos));")
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
@@ -63,32 +61,32 @@ class Credentials:
 def _hide(text: str, secrets: List[str]) -> str:
     # A short one may be part of a longer one, which would then be left in pieces.
     spellings = sorted({way for secret in secrets for way in _spellings(secret)}, key=len, reverse=True)
-    plain = text
-    for _ in range(_LAYERS):
-        hidden = plain
+    shown = plain = text
+    for unescape in (None, *_UNESCAPES):
+        hidden = plain = plain if unescape is None else unescape(plain)
         for spelling in spellings:
             hidden = hidden.replace(spelling, "…")
-        # What is shown is the text as far as it had to be unpacked to find the last one.
-        text = hidden if hidden != plain else text
-        plain = _unescaped(hidden)
-    return text
+        if hidden != plain:
+            # As far as it had to be unpacked to find the last one.
+            shown = plain = hidden
+    return shown
 
 
 def _spellings(secret: str) -> Iterator[str]:
     data = secret.encode("utf-8")
     # With a plus for a blank as forms have it, and as Python writes bytes.
     yield from (secret, secret.replace(" ", "+"), data.decode("latin-1"), data.hex(), data.hex().upper())
+    # One that looks escaped itself would otherwise be unpacked past recognition.
+    for unescape in _UNESCAPES:
+        secret = unescape(secret)
+        if len(secret) >= _SHORTEST:
+            yield secret
     for before in range(3):
         # Inside of something longer, too: those characters that depend on nothing but the secret.
         code = base64.b64encode(bytes(before) + data).decode("ascii")
         code = code[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
         if len(code) >= _SHORTEST:
             yield from (code, code.translate(_TO_URL_SAFE))
-
-
-def _unescaped(text: str) -> str:
-    """``text`` without one layer of what addresses, HTML, JSON and Python put around special characters."""
-    return _BACKSLASH.sub(_of_backslash, _ENTITY.sub(_of_entity, unquote(text)))
 
 
 def _of_backslash(escape: re.Match[str]) -> str:
@@ -106,3 +104,15 @@ def _of_entity(escape: re.Match[str]) -> str:
 def _chr(code: int) -> str:
     # Half of a surrogate pair cannot be printed.
     return "…" if 0xD800 <= code <= 0xDFFF or code > sys.maxunicode else chr(code)
+
+
+def _without_entities(text: str) -> str:
+    return _ENTITY.sub(_of_entity, text)
+
+
+def _without_backslashes(text: str) -> str:
+    return _BACKSLASH.sub(_of_backslash, text)
+
+
+# One after the other, as many times over as a text may be escaped.
+_UNESCAPES: Sequence[Callable[[str], str]] = 5 * (unquote, _without_entities, _without_backslashes)

@@ -65,6 +65,8 @@ class Memory:
 
     #: The loss that was not made good, for the gap is as long.
     loss: Optional[Ending] = None
+    #: What the session was last opened with, or is to be.
+    credentials: Credentials = attrs.field(factory=Credentials)
     #: What the server last said of the session.
     session_valid: Optional[bool] = None
     #: When the last message came, on the monotonic clock.
@@ -123,6 +125,7 @@ class Supervisor:
         self._credentials: Optional[Credentials] = None
         if settings.session_id is not None and settings.access_token is not None:
             self._credentials = Credentials(settings.session_id, settings.access_token)
+            memory.credentials = self._credentials
         self._context = context
         self._routes = routes
         self._memory = memory
@@ -262,7 +265,7 @@ class Supervisor:
             exchange = self._exchange = Exchange(self._context, self._routes.http)
         try:
             if self._credentials is None:
-                self._credentials = log_in(self._settings, exchange, deadline)
+                self._memory.credentials = self._credentials = log_in(self._settings, exchange, deadline)
             validate_session(self._settings, self._credentials, exchange, deadline)
         except OneTradeError as error:
             self._raise_if_stopped()

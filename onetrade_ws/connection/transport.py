@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 import struct
-from typing import Callable, List, Optional
+from typing import Any, Callable, List, Optional
 from urllib.parse import urlsplit
 
 from websocket import ABNF, WebSocketApp, WebSocketException, WebSocketPayloadException
@@ -32,6 +32,17 @@ logger = logging.getLogger("onetrade_ws.connection")
 # Seconds that a close frame of ours may take to be written, and that the server gets to read it and hang up.
 _LAST_WRITE = 0.1
 _LINGER = 0.5
+
+
+class _Frames:
+    """What the reader asks of websocket-client's connection, whose own ``pong()`` would log what the server sent."""
+
+    def __init__(self, websocket: Any, stream: Stream) -> None:
+        self.recv_frame = websocket.recv_frame
+        self._stream = stream
+
+    def pong(self, data: bytes) -> None:
+        self._stream.send(ABNF.create_frame(data, ABNF.OPCODE_PONG).format())
 
 
 class Transport:
@@ -108,7 +119,7 @@ class Transport:
             socket=self._stream,  # type: ignore[arg-type]
             on_error=self._remember,
         )
-        self._reader.websocket = lambda: app.sock
+        self._reader.websocket = lambda: _Frames(app.sock, self._stream)
         self._stream.on_first_send = credentials.fill_in
         self._stream.on_first_recv = lambda: self._check_answer(credentials, deadline)
         # reconnect: it would log the end of a failed handshake as an error of its own; so it asks for a reconnect

@@ -299,7 +299,7 @@ class Dispatcher:
         # From the callback on: what our frames know, the event above all, need not be in every log of tracebacks.
         traceback = error.__traceback__
         error = error.with_traceback(None if traceback is None else traceback.tb_next)
-        logger.error("callback %r raised for %s", callback, event.type, exc_info=error)
+        logger.error("callback %r raised for %s", callback, self._codec.shown(event.type), exc_info=error)
         # Not for its own: an observer of errors that raises would go on for ever.
         if event.type is not ClientEventType.CALLBACK_ERROR:
             data = CallbackError(event=event, callback=callback, error=error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from typing import Any, List, Mapping, NoReturn, Sequence, Set, Tuple, Union
+from typing import Any, Callable, List, Mapping, NoReturn, Sequence, Set, Tuple, Union
 
 from ..errors import DecodeError, detached
 from .enums import EventMessageType
@@ -65,9 +65,11 @@ class Codec:
     """Decodes the frames of one client. Not thread-safe: the dispatcher's own.
 
     :param price_columns: the names of a price frame's columns, in their order
+    :param hide: takes out of a text what must not show: the server makes up the names of unknown types
     """
 
-    def __init__(self, price_columns: Sequence[str]) -> None:
+    def __init__(self, price_columns: Sequence[str], hide: Callable[[str], str] = str) -> None:
+        self._hide = hide
         self._price_columns: Tuple[str, ...] = tuple(price_columns)
         self._logged: Set[Tuple[str, ...]] = set()
 
@@ -82,10 +84,17 @@ class Codec:
             except DecodeError as error:
                 return [self._failed(error, frame.received_at)]
             if not isinstance(event_type, EventMessageType):
-                shown = event_type if len(event_type) <= _SHOWN else event_type[:_SHOWN] + "…"
+                shown = self.shown(event_type)
                 self._log_once(("unknown", shown), "unknown message type %r: delivered under its name", shown)
             return [Event(event_type, data, frame.received_at, frame.payload)]
         return self._decode_records(frame)
+
+    def shown(self, event_type: EventType) -> str:
+        """An event's type as logs may show it."""
+        if not isinstance(event_type, str) or isinstance(event_type, EventMessageType):
+            return str(event_type)
+        name = self._hide(event_type)
+        return name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
 
     def _decode_records(self, frame: Frame) -> List[Event]:
         events = []
