@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Callable, Mapping, Optional, Sequence, Type, TypeVar, cast
 
 from .account import Account
-from .config import PRICE_COLUMNS, ReconnectPolicy, given_proxy, make_settings
+from .config import PRICE_COLUMNS, ReconnectPolicy, make_settings
 from .connection import Connection, OutgoingMessage
 from .deadline import Deadline
 from .delivery.dispatcher import Dispatcher
@@ -128,9 +128,6 @@ class OneTradeClient:
         proxy: Optional[str] = None,
         allow_plaintext: bool = False,
     ) -> None:
-        hidden_proxy = given_proxy(proxy)
-        # A traceback must not show what may hold a password.
-        del proxy
         settings = make_settings(
             url,
             session_id=session_id,
@@ -152,7 +149,7 @@ class OneTradeClient:
             history_limit=history_limit,
             price_columns=price_columns,
             ssl_context=ssl_context,
-            proxy=hidden_proxy,
+            proxy=proxy,
             allow_plaintext=allow_plaintext,
         )
         self._settings = settings

@@ -208,17 +208,17 @@ _PROXY_EXAMPLE = (
 )
 
 
-def given_proxy(value: object) -> Union[str, Proxy, ConfigurationError, None]:
-    """The setting ``proxy`` from what a user gives, in a form that no repr shows a password of; or the complaint, for
-    somebody to raise in whose frame the address is not."""
-    if value is None or isinstance(value, (Proxy, ConfigurationError)):
+def _as_proxy(value: object) -> Union[str, Proxy, None]:
+    if value is None or isinstance(value, Proxy):
         return value
     if value == "direct":
         return "direct"
     if not isinstance(value, str):
-        return ConfigurationError("proxy", type(value), _PROXY_EXAMPLE)
+        raise ConfigurationError("proxy", type(value), _PROXY_EXAMPLE)
     proxy = read_proxy(value)
-    return ConfigurationError("proxy", "…", f"{_PROXY_EXAMPLE}; {proxy}") if isinstance(proxy, str) else proxy
+    if isinstance(proxy, str):
+        raise ConfigurationError("proxy", "…", f"{_PROXY_EXAMPLE}; {proxy}")
+    return proxy
 
 
 def _credentials_problem(scheme: str, username: Optional[str], password: Optional[str]) -> Optional[str]:
@@ -276,7 +276,7 @@ class Settings:
     history_limit: int = attrs.field(default=10_000, validator=_whole_number(1))
     price_columns: Tuple[str, ...] = attrs.field(default=PRICE_COLUMNS, converter=_as_tuple)
     ssl_context: Optional[ssl.SSLContext] = attrs.field(default=None)
-    proxy: Union[str, Proxy, None] = attrs.field(default=None)
+    proxy: Union[str, Proxy, None] = attrs.field(default=None, converter=_as_proxy)
     allow_plaintext: bool = attrs.field(default=False, validator=_flag)
 
     @dispatch.validator
@@ -307,11 +307,6 @@ class Settings:
     def _check_ssl_context(self, attribute: attrs.Attribute[Any], value: object) -> None:
         if value is not None and not isinstance(value, ssl.SSLContext):
             raise ConfigurationError("ssl_context", value, "an ssl.SSLContext, or None for the system's")
-
-    @proxy.validator
-    def _check_proxy(self, attribute: attrs.Attribute[Any], value: object) -> None:
-        if isinstance(value, ConfigurationError):
-            raise value
 
     def __attrs_post_init__(self) -> None:
         for name, address in (("url", self.url), ("http_url", self.http_url)):
@@ -346,7 +341,6 @@ def make_settings(url: str, *, http_url: Optional[str] = None, **settings: Any) 
 
     :raises ConfigurationError: for the first setting that is wrong
     """
-    settings["proxy"] = given_proxy(settings.get("proxy"))
     parts = _url("url", url, ("wss", "ws"))
     if http_url is None:
         http_parts = parts._replace(scheme="https" if parts.scheme == "wss" else "http")

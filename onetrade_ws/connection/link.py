@@ -25,10 +25,10 @@ from .stream import Stream
 from .transport import Transport
 from .watchdog import Watchdog
 
-logger = logging.getLogger("onetrade_ws.connection")
-
 if TYPE_CHECKING:
     from .proxy import Tunnel
+
+logger = logging.getLogger("onetrade_ws.connection")
 
 #: Takes a batch of frames. It may block until the second argument, a question that is asked again after a wake-up, is
 #: answered with yes; without a question it may not block.

@@ -162,7 +162,7 @@ class Supervisor:
             # Half of the time at most: the threads' end takes some, too.
             link.close(deadline.sooner(min(_CLOSING_HANDSHAKE, (deadline.remaining() or 0.0) / 2)))
         if not (self._lifecycle.wait_until_over(self, deadline) and deadline.join(self._thread)):
-            # It waits for the name of a server, which cannot be woken; it ends by itself after that.
+            # A log handler of the program's holds it up, and nobody can wake that; it ends by itself after that.
             self._abandoned = True
             self._lifecycle.move(self, CLOSED)
 

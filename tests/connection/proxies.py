@@ -230,6 +230,8 @@ def http(visitor: Visitor) -> None:
     """HTTP CONNECT (RFC 9110, 9.3.6)."""
     target, credentials = read_connect(visitor)
     host, _, port = target.rpartition(":")
+    # An IPv6 address stands in brackets, or nobody could tell where it ends.
+    assert (":" in host) == host.startswith("["), target
     asked = Asked(host.strip("[]"), int(port), *credentials)
     visitor.relay(asked, b"HTTP/1.1 200 Connection established\r\nProxy-Agent: test\r\n\r\n")
 

@@ -8,7 +8,7 @@ import ssl
 import sys
 import traceback
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any, Callable, Dict, Iterator, List, Optional
 from urllib.parse import urlsplit
 
@@ -17,10 +17,15 @@ import pytest
 from onetrade_ws import (
     CertificateError,
     ConfigurationError,
+    ConnectionLostError,
     ConnectionState,
     ConnectTimeoutError,
     NetworkError,
 )
+from onetrade_ws.config import Proxy, read_proxy
+from onetrade_ws.connection.proxy import Tunnel
+from onetrade_ws.connection.stream import Stream
+from onetrade_ws.deadline import Deadline
 from tests.connection import proxies
 from tests.connection.conftest import Background, MakeClient, MakeHostile, client_threads, run_python
 from tests.connection.hostile import TIMEOUT, HostileServer, Peer, event_frame, free_port
@@ -635,19 +640,42 @@ def test_a_proxy_whose_name_nobody_knows(
     assert (error.step, error.host) == ("proxy", f"{host}:3128")
 
 
-@pytest.mark.parametrize("scheme", ["http", "socks5", "socks4a"])
-def test_a_server_name_that_no_proxy_can_be_told(
+@pytest.mark.parametrize("scheme", ["socks5", "socks4a"])
+def test_a_server_name_that_the_proxy_cannot_be_told(
     hostile: MakeHostile, make_proxy: MakeProxy, make_client: MakeClient, scheme: str
 ) -> None:
-    server: HostileServer = hostile()
-    proxy = make_proxy(proxies.hang)
-    host = "x" * 300 + ".example" if scheme == "http" else "x" * 64 + ".example"
-    client = make_client(
-        server, url=f"wss://{host}", proxy=f"{scheme}://{proxy.address}", reconnect=None, connect_timeout=0.5
-    )
-    with pytest.raises((NetworkError, ConnectTimeoutError)):
-        client.connect()
-    assert client_threads() == []
+    proxy = make_proxy(proxies.say(b"\5\0"))
+    url = "wss://" + "x" * 64 + ".example"
+    client = make_client(hostile(), url=url, proxy=f"{scheme}://{proxy.address}", reconnect=None)
+    error = failure(client, "breaks the proxy protocol")
+    assert (error.step, error.host) == ("proxy", proxy.address)
+
+
+@pytest.mark.parametrize("ending", ["in time", "aborted"])
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_no_frame_of_python_socks_comes_along(make_proxy: MakeProxy, scheme: str, ending: str) -> None:
+    """Their locals hold the password. Seen from near: further up every error loses its traceback anyway."""
+
+    def script(visitor: Visitor) -> None:
+        if scheme == "socks5":
+            visitor.read(visitor.read(2)[1])
+            visitor.send(b"\5\2")
+        visitor.read_until_gone()
+
+    proxy = make_proxy(script)
+    described = read_proxy(f"{scheme}://{CREDENTIALS}{proxy.address}")
+    assert isinstance(described, Proxy)
+    stream = Stream("server.example:443", 1.0, Tunnel(described))
+    secret = PASSWORD if scheme == "socks5" else "Proxy-Authorization"
+    with closing(stream):
+        timeout = 0.3 if ending == "in time" else TIMEOUT
+        connecting = Background(lambda: stream.connect("server.example", 443, Deadline(timeout)))
+        proxy.wait_for(lambda proxy: secret.encode() in proxy.received)
+        if ending == "aborted":
+            stream.abort(ConnectionLostError("aborted"))
+        error = connecting.error()
+    assert ending in str(error)
+    assert shown_secrets(error) == []
 
 
 # -- TLS through it -----------------------------------------------------------------------------------------------
