@@ -78,9 +78,13 @@ class Exchange:
             timer.name, timer.daemon = "onetrade-ws HTTP deadline", True
             timer.start()
         try:
-            return self._post(step, host, url, headers, credentials, deadline)
+            answer = self._post(step, host, url, headers, credentials, deadline)
+            # What was cut looks like an answer, when it was cut in its head.
+            if self._aborted is None:
+                return answer
+            problem = self._aborted
         except OneTradeError as error:
-            # What was cut looks like a network failure.
+            # Or like a network failure.
             problem = self._aborted or error
         finally:
             if timer is not None:

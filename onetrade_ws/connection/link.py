@@ -107,7 +107,8 @@ class Link:
             failed=self._stream.abort,
         )
         self._watchdog = Watchdog(
-            patience=settings.heartbeat_interval + settings.heartbeat_timeout,
+            interval=settings.heartbeat_interval,
+            timeout=settings.heartbeat_timeout,
             silence=self._silence,
             quotes=freshness.look,
             stalled=self._stream.abort,

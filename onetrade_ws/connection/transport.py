@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import struct
 from typing import Any, Callable, List, Optional
@@ -32,6 +33,9 @@ logger = logging.getLogger("onetrade_ws.connection")
 # Seconds that a close frame of ours may take to be written, and that the server gets to read it and hang up.
 _LAST_WRITE = 0.1
 _LINGER = 0.5
+
+# We offer neither.
+_NOT_OFFERED = re.compile(rb"\r\nsec-websocket-(?:extensions|protocol)[ \t]*:[ \t]*[^ \t\r]", re.IGNORECASE)
 
 
 class _Frames:
@@ -134,6 +138,11 @@ class Transport:
         # it may log line by line.
         status, body = self._stream.read_head(deadline, credentials.hide_in_head)
         if status == 101:
+            # RFC 6455, 4.1, which websocket-client does not check.
+            if _NOT_OFFERED.search(self._stream.buffer.chunk.split(b"\r\n\r\n", 1)[0]):
+                raise HandshakeError(
+                    self._host, "it chose an extension or a subprotocol that was not offered"
+                )
             return
         if 300 <= status <= 399:
             raise HandshakeError(self._host, f"it redirects (HTTP {status}), which is not followed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from typing import Callable
 
 from ..deadline import Deadline
@@ -14,10 +15,16 @@ logger = logging.getLogger("onetrade_ws.connection")
 
 
 class Watchdog:
-    """A daemon thread of one connection that neither reads nor writes, so that nothing can hold it up: it looks at
+    """A daemon thread of one connection that neither reads nor writes, so that no peer can hold it up: it looks at
     the clock.
 
-    :param patience: seconds of silence after which the connection is given up
+    What can is the program, or the machine: foreign code that keeps Python's other threads from running, or a stop
+    signal. That is no silence of the server's, who was neither asked nor listened to: after it, there is time for a
+    beat and its answer.
+
+    :param interval: seconds between two heartbeats
+    :param timeout: seconds that the answer to one may take; after a silence of both together the connection is given
+        up
     :param silence: seconds since the last sign of life, whatever it was
     :param quotes: looks whether quotes have stopped coming, and says in how many seconds to look again
     :param stalled: called when the silence has lasted too long; the thread then ends. Must tear the connection down so
@@ -27,12 +34,14 @@ class Watchdog:
     def __init__(
         self,
         *,
-        patience: float,
+        interval: float,
+        timeout: float,
         silence: Callable[[], float],
         quotes: Callable[[], float],
         stalled: Callable[[OneTradeError], None],
     ) -> None:
-        self._patience = patience
+        self._patience = interval + timeout
+        self._timeout = timeout
         self._silence = silence
         self._quotes = quotes
         self._stalled = stalled
@@ -54,13 +63,19 @@ class Watchdog:
 
     def _run(self) -> None:
         try:
+            not_before = 0.0
             while True:
-                left = self._patience - self._silence()
+                now = time.monotonic()
+                left = max(self._patience - self._silence(), not_before - now)
                 if left <= 0:
                     self._stalled(ConnectionStalledError("the server gave no sign of life", self._patience))
                     return
-                if self._stop.wait(min(left, self._quotes())):
+                pause = min(left, self._quotes())
+                if self._stop.wait(pause):
                     return
+                woken = time.monotonic()
+                if woken - now - pause > self._timeout / 2:
+                    not_before = woken + self._timeout
         except Exception as error:
             # A bug of ours. A connection that nobody watches must not go on.
             self._stalled(ConnectionStalledError(f"the watchdog failed ({type(error).__name__})", 0.0))
