@@ -16,9 +16,14 @@ _REFUSAL = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n
 _MOST = 64 * 1024 * 1024
 
 #: The ways in which a connection is ended: RST; FIN that becomes one where something is unread; FIN and reading on;
-#: a close frame and reading on; no reading until the client has given up, and then reading what it had written.
-RESET, CLOSE, FINISH, CLOSE_FRAME, STALL = "reset", "close", "finish", "close frame", "stall"
-CUTS = (RESET, CLOSE, FINISH, CLOSE_FRAME, STALL)
+#: a close frame and reading on; no reading until the client has given up, and then reading what it had written: in
+#: silence, or with signs of life.
+RESET, CLOSE, FINISH, CLOSE_FRAME, STALL, DEAF = "reset", "close", "finish", "close frame", "stall", "deaf"
+CUTS = (RESET, CLOSE, FINISH, CLOSE_FRAME, STALL, DEAF)
+
+# Seconds between two signs of life of a server that reads nothing, and how many there are before it reads on.
+_SIGN_INTERVAL = 0.05
+_SIGNS = 60
 
 
 class Cut(NamedTuple):
@@ -77,6 +82,11 @@ class Conversation:
         with contextlib.suppress(OSError):
             self._wake_in.send(b"\0")
 
+    @property
+    def how(self) -> Optional[str]:
+        """How it is, or was, to be ended."""
+        return None if self._cut is None else self._cut.how
+
     def join(self) -> None:
         self._thread.join()
 
@@ -115,29 +125,36 @@ class Conversation:
         elif cut.how == CLOSE_FRAME:
             self._send(websocket.frame(websocket.CLOSE, websocket.close_payload(1012)))
         else:
-            self._wait(lambda: self._ledger.newest > self.number)
+            self._read_nothing(signs=cut.how == DEAF)
         while True:
             self._wait()
             self._receive(64 * 1024)
 
-    def _wait(self, until: Optional[Callable[[], bool]] = None) -> bool:
-        """Until there is something to read, or something has been changed; or until a condition holds.
+    def _read_nothing(self, signs: bool) -> None:
+        for _ in range(_SIGNS):
+            if self._ledger.newest > self.number:
+                return
+            self._wait(to_read=False, timeout=_SIGN_INTERVAL)
+            # The client may have gone, and what it wrote may be there all the same.
+            with contextlib.suppress(_Ended):
+                if signs:
+                    self._send(websocket.frame(websocket.TEXT, b'{"type":"info","data":{"message":"here"}}'))
+
+    def _wait(self, to_read: bool = True, timeout: Optional[float] = None) -> bool:
+        """Until there is something to read, something has been changed, or the time is over.
 
         :returns: whether there is something to read
         """
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_out, selectors.EVENT_READ)
-            if until is None:
+            if to_read:
                 selector.register(self._sock, selectors.EVENT_READ)
-            while until is None or not until():
-                ready = [key.fileobj for key, _ in selector.select()]
-                if self._ledger.stopping:
-                    raise _Stopped
-                if self._wake_out in ready:
-                    self._wake_out.recv(4096)
-                if until is None:
-                    return self._sock in ready
-        return True
+            ready = [key.fileobj for key, _ in selector.select(timeout)]
+        if self._ledger.stopping:
+            raise _Stopped
+        if self._wake_out in ready:
+            self._wake_out.recv(4096)
+        return self._sock in ready
 
     def _receive(self, size: int) -> None:
         try:

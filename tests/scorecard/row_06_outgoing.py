@@ -26,7 +26,7 @@ from onetrade_ws import (
     QueueFullError,
     ReconnectPolicy,
 )
-from tests.scorecard.ledger import CUTS, Conversation, Cut, Ledger
+from tests.scorecard.ledger import CUTS, DEAF, FINISH, STALL, Conversation, Cut, Ledger
 from tests.scorecard.outcome import Outcome
 
 PROMISE = "The outgoing queue is accountable"
@@ -44,6 +44,8 @@ PER_ROUND = 10
 # Bytes in a message, at most: some fill the server's buffer several times over.
 _SIZES = (1, 100, 1_000, 20_000, 200_000)
 _RECEIVE_BUFFER = 4096
+# More than the system takes from the client while the server reads nothing.
+_HEAVY = 6_000_000
 _POLICY = ReconnectPolicy(initial_delay=0.005, max_delay=0.02, stable_after=0.0)
 
 Name = Tuple[int, int]
@@ -87,17 +89,27 @@ class Senders:
         for thread in threads:
             thread.join()
 
+    def send_heavy(self, number: int) -> None:
+        """Send a message that a server cannot take that reads nothing, and one behind it; then give it up."""
+        sent = self._send_one(THREADS, 2 * number, _HEAVY)
+        self._send_one(THREADS, 2 * number + 1, 100)
+        sent.cancelled = sent.message.cancel()
+
+    def _send_one(self, thread: int, number: int, size: int) -> Sent:
+        began = next(self._moments)
+        message = self._client.send("note", [thread, number, "x" * size])
+        sent = Sent((thread, number), size, message, began, next(self._moments))
+        self.sent.append(sent)
+        return sent
+
     def _send(self, thread: int, start: int, cancelling: bool) -> None:
         draw = random.Random(f"{self._seed} {thread} {start}")
         try:
             for number in range(start, start + PER_ROUND):
                 size = draw.randrange(draw.choice(_SIZES)) if draw.random() < 0.3 else draw.randrange(200)
-                began = next(self._moments)
-                message = self._client.send("note", [thread, number, "x" * size])
-                sent = Sent((thread, number), size, message, began, next(self._moments))
+                sent = self._send_one(thread, number, size)
                 if cancelling and draw.random() < 0.2:
-                    sent.cancelled = message.cancel()
-                self.sent.append(sent)
+                    sent.cancelled = sent.message.cancel()
         except Exception as error:  # noqa: BLE001 - whatever it is, the row falls short
             self.trouble.append(f"sender {thread} got {error!r}")
 
@@ -227,17 +239,13 @@ def measure(full: bool, seed: int) -> Outcome:
         client.connect()
         for number in range(1, cuts + 1):
             senders.play(cancelling=draw.random() < 0.3)
-            # Some rounds begin while the client is down; the one before waits for nothing then.
-            for wanted in (number, number + (draw.random() < 0.7)):
-                if not ledger.wait_for(lambda: ledger.newest >= wanted, TIMEOUT):  # noqa: B023
-                    wrong.append(f"no connection {wanted} within {TIMEOUT:.0f} s")
-                    break
-                if number in settled:
-                    wait_for_beats(ledger, ledger.conversations[number - 1])
-                # What was sent need not have filled the plan.
-                ledger.conversations[number - 1].cut(draw.choice(CUTS))
-            if wrong:
+            if not ledger.wait_for(lambda: ledger.newest >= number, TIMEOUT):  # noqa: B023
+                wrong.append(f"no connection {number} within {TIMEOUT:.0f} s")
                 break
+            end(ledger, ledger.conversations[number - 1], senders, number in settled, draw.choice(CUTS))
+            # Some rounds begin while the client is down.
+            if draw.random() < 0.7:
+                ledger.wait_for(lambda: ledger.newest > number, TIMEOUT)  # noqa: B023
         if not ledger.wait_for(lambda: ledger.newest > cuts, TIMEOUT):
             wrong.append("no connection after the last cut")
         wrong += finish(client, ledger, senders)
@@ -245,6 +253,19 @@ def measure(full: bool, seed: int) -> Outcome:
     torn = sum(one.torn > 0 for one in ledger.conversations)
     # Every connection was lost; the last one only for the leaving.
     return report(senders.sent, ledger.newest - 1, cuts, torn, wrong, seed)
+
+
+def end(ledger: Ledger, conversation: Conversation, senders: Senders, settled: bool, how: str) -> None:
+    """End a connection, unless its plan has.
+
+    :param settled: whether the server first shows how far it has read
+    """
+    if settled:
+        wait_for_beats(ledger, conversation)
+    conversation.cut(how)
+    ledger.wait_for(lambda: conversation.was_cut or conversation.over, TIMEOUT)
+    if conversation.how in (STALL, DEAF):
+        senders.send_heavy(conversation.number)
 
 
 def wait_for_beats(ledger: Ledger, conversation: Conversation) -> None:
@@ -266,7 +287,7 @@ def finish(client: OneTradeClient, ledger: Ledger, senders: Senders) -> List[str
     senders.sent.append(Sent((0, -1), 0, last, 1 << 62, 1 << 62))
     ledger.refusing = True
     with client.expect(ClientEventType.RECONNECTING, timeout=TIMEOUT):
-        ledger.conversations[-1].cut("finish")
+        ledger.conversations[-1].cut(FINISH)
     ledger.wait_for(lambda: ledger.refused > 0, TIMEOUT)
     senders.play(cancelling=True)
     client.disconnect()
