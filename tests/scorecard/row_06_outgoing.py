@@ -44,8 +44,9 @@ PER_ROUND = 10
 # Bytes in a message, at most: some fill the server's buffer several times over.
 _SIZES = (1, 100, 1_000, 20_000, 200_000)
 _RECEIVE_BUFFER = 4096
-# More than the system takes from the client while the server reads nothing.
-_HEAVY = 6_000_000
+# Bytes in a message, and how many of them are more than the system takes while the server reads nothing.
+_HEAVY = 50_000
+_MANY = 300
 _POLICY = ReconnectPolicy(initial_delay=0.005, max_delay=0.02, stable_after=0.0)
 
 Name = Tuple[int, int]
@@ -75,11 +76,12 @@ class Senders:
         self._client = client
         self._seed = seed
         self._moments = itertools.count()
-        self._numbers = itertools.count()
+        self._rounds = itertools.count()
+        self._heavy = itertools.count()
 
     def play(self, cancelling: bool) -> None:
         """One round: returns when all threads have sent what they had to."""
-        start = next(self._numbers) * PER_ROUND
+        start = next(self._rounds) * PER_ROUND
         threads = [
             threading.Thread(target=self._send, args=(number, start, cancelling), name=f"sender {number}")
             for number in range(THREADS)
@@ -89,11 +91,17 @@ class Senders:
         for thread in threads:
             thread.join()
 
-    def send_heavy(self, number: int) -> None:
-        """Send a message that a server cannot take that reads nothing, and one behind it; then give it up."""
-        sent = self._send_one(THREADS, 2 * number, _HEAVY)
-        self._send_one(THREADS, 2 * number + 1, 100)
-        sent.cancelled = sent.message.cancel()
+    def send_until_blocked(self, cancelling: bool) -> None:
+        """Send to a server that reads nothing, until a message is torn; and one behind it, which would end the torn
+        frame. Give the torn one up, or have it sent again.
+        """
+        torn = self._send_one(THREADS, next(self._heavy), _HEAVY)
+        for _ in range(_MANY):
+            if torn.message.status is MessageStatus.NOT_SENT:
+                break
+            torn = self._send_one(THREADS, next(self._heavy), _HEAVY)
+        self._send_one(THREADS, next(self._heavy), _HEAVY)
+        torn.cancelled = cancelling and torn.message.cancel()
 
     def _send_one(self, thread: int, number: int, size: int) -> Sent:
         began = next(self._moments)
@@ -265,7 +273,7 @@ def end(ledger: Ledger, conversation: Conversation, senders: Senders, settled: b
     conversation.cut(how)
     ledger.wait_for(lambda: conversation.was_cut or conversation.over, TIMEOUT)
     if conversation.how in (STALL, DEAF):
-        senders.send_heavy(conversation.number)
+        senders.send_until_blocked(cancelling=conversation.number % 2 == 0)
 
 
 def wait_for_beats(ledger: Ledger, conversation: Conversation) -> None:
