@@ -1,11 +1,24 @@
-"""Small realistic bugs, each as one replacement in the source, and the tests that must notice it."""
+"""Small realistic bugs, each as one replacement in the source or a few, and the tests that must notice it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Sequence
+from typing import List, NamedTuple, Sequence
 
 import attrs
+
+
+class Change(NamedTuple):
+    """One replacement.
+
+    :ivar module: where, below the package
+    :ivar source: what is there now, once
+    :ivar replacement: what makes it wrong
+    """
+
+    module: str
+    source: str
+    replacement: str
 
 
 @attrs.frozen
@@ -13,16 +26,11 @@ class Bug:
     """A bug to plant.
 
     :ivar name: what the library does wrong with it
-    :ivar module: where, below the package
-    :ivar source: what is there now, once
-    :ivar replacement: what makes it wrong
-    :ivar tests: files or single tests that should fail
+    :ivar tests: arguments for pytest: the tests that should fail
     """
 
     name: str
-    module: str
-    source: str
-    replacement: str
+    changes: Sequence[Change]
     tests: Sequence[str]
 
     def plant(self, root: Path) -> None:
@@ -30,75 +38,106 @@ class Bug:
 
         :raises LookupError: when what is to be replaced is not there, or not once: the table is out of date
         """
-        path = root / "onetrade_ws" / self.module
-        text = path.read_text(encoding="utf-8")
-        if text.count(self.source) != 1:
-            raise LookupError(f"{self.module} has {self.source!r} {text.count(self.source)} times, not once")
-        path.write_text(text.replace(self.source, self.replacement), encoding="utf-8")
+        for module, source, replacement in self.changes:
+            path = root / "onetrade_ws" / module
+            text = path.read_text(encoding="utf-8")
+            if text.count(source) != 1:
+                raise LookupError(f"{module} has {source!r} {text.count(source)} times, not once")
+            path.write_text(text.replace(source, replacement), encoding="utf-8")
 
 
 BUGS: List[Bug] = [
     Bug(
         "the first heartbeat waits for an interval",
-        "connection/heartbeat.py",
-        "                self._send_beat()\n                self._restore()\n",
-        "                self._restore()\n",
+        [
+            Change(
+                "connection/heartbeat.py",
+                "        self._send_beat()\n        self._thread.start()\n",
+                "        self._thread.start()\n",
+            ),
+        ],
         ["tests/connection/test_session_rules.py", "-k", "heartbeat_first"],
     ),
     Bug(
         "subscriptions are restored twice",
-        "connection/outgoing.py",
-        "in self._subscriptions.messages():",
-        "in 2 * self._subscriptions.messages():",
+        [
+            Change(
+                "connection/outgoing.py",
+                "in self._subscriptions.messages():",
+                "in 2 * self._subscriptions.messages():",
+            ),
+        ],
         ["tests/connection/test_session_rules.py", "-k", "subscriptions_then_messages"],
     ),
     Bug(
         "a gap is announced without its beginning",
-        "connection/supervisor.py",
-        "started_at=loss.last_received_at,",
-        "started_at=time.time(),",
+        [
+            Change(
+                "connection/supervisor.py", "started_at=loss.last_received_at,", "started_at=time.time(),"
+            ),
+        ],
         ["tests/connection/test_reconnect.py", "-k", "gap or busy_stream"],
     ),
     Bug(
         "a full event queue drops",
-        "delivery/queue.py",
-        "            self._add(frames, size)\n        if say_slow:",
-        "            if not full:\n                self._add(frames, size)\n        if say_slow:",
+        [
+            Change(
+                "delivery/queue.py",
+                "            self._add(frames, size)\n        if say_slow:",
+                "            if not full:\n                self._add(frames, size)\n        if say_slow:",
+            ),
+        ],
         ["tests/client/test_backpressure.py"],
     ),
     Bug(
         "refused credentials are tried again",
-        "connection/supervisor.py",
-        "_FINAL = (AuthenticationError, CertificateError,",
-        "_FINAL = (CertificateError,",
+        [
+            Change(
+                "connection/supervisor.py",
+                "_FINAL = (AuthenticationError, CertificateError,",
+                "_FINAL = (CertificateError,",
+            ),
+        ],
         ["tests/connection/test_connect.py", "-k", "final"],
     ),
     Bug(
         "the heartbeat's thread outlives its connection",
-        "connection/link.py",
-        "                self._heartbeat.stop()\n                self._heartbeat.join(Deadline(None))\n",
-        "                pass\n",
+        [
+            Change("connection/link.py", "            self._heartbeat.stop()\n", ""),
+            Change("connection/link.py", "            self._heartbeat.join()\n", ""),
+        ],
         ["tests/connection/test_heartbeat.py", "-k", "thread_ends"],
     ),
     Bug(
         "disconnect() says that it goes away",
-        "connection/transport.py",
-        "NORMAL_CLOSURE = 1000",
-        "NORMAL_CLOSURE = 1001",
+        [
+            Change(
+                "connection/link.py", "close(CloseCode.NORMAL_CLOSURE, remaining)", "close(1001, remaining)"
+            ),
+        ],
         ["tests/connection/test_disconnect.py", "-k", "closing_handshake"],
     ),
     Bug(
         "redirects are followed",
-        "connection/exchange.py",
-        "allow_redirects=False",
-        "allow_redirects=True",
+        [
+            Change("connection/exchange.py", "allow_redirects=False", "allow_redirects=True"),
+            Change(
+                "connection/exchange.py",
+                '        """None: there is none."""\n',
+                "        return super().get_redirect_target(resp)\n",
+            ),
+        ],
         ["tests/connection/test_http.py"],
     ),
     Bug(
         "a message goes on inside a torn frame",
-        "connection/stream.py",
-        "            raise self._fail(stalled) from None\n",
-        "            raise stalled from None\n",
+        [
+            Change(
+                "connection/stream.py",
+                "            raise self._fail(stalled) from None\n",
+                "            raise stalled from None\n",
+            ),
+        ],
         [
             "tests/connection/test_outgoing.py",
             "tests/connection/test_heartbeat.py",
@@ -108,45 +147,69 @@ BUGS: List[Bug] = [
     ),
     Bug(
         "the WebSocket's certificate is not checked",
-        "connection/stream.py",
-        "            sock = context.wrap_socket(",
-        "            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE\n"
-        "            sock = context.wrap_socket(",
+        [
+            Change(
+                "connection/stream.py",
+                "            sock = context.wrap_socket(",
+                "            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE\n"
+                "            sock = context.wrap_socket(",
+            ),
+        ],
         ["tests/connection/test_tls.py", "-k", "bad_certificate"],
     ),
     Bug(
         "an id goes through a float",
-        "protocol/structure.py",
-        '        raise _expected("an integer", value)\n    return value\n',
-        '        raise _expected("an integer", value)\n    return int(float(value))\n',
+        [
+            Change(
+                "protocol/structure.py",
+                '        raise _expected("an integer", value)\n    return value\n',
+                '        raise _expected("an integer", value)\n    return int(float(value))\n',
+            ),
+        ],
         ["tests/protocol"],
     ),
     Bug(
         "unread orders are merged like quotes",
-        "delivery/waiting.py",
-        "        return event.type, event.data.position_id\n    return None\n",
-        "        return event.type, event.data.position_id\n    return event.type, 0\n",
+        [
+            Change(
+                "delivery/waiting.py",
+                "        return event.type, event.data.position_id\n    return None\n",
+                "        return event.type, event.data.position_id\n    return event.type, 0\n",
+            ),
+        ],
         ["tests/client/test_pull.py", "-k", "kept_in_order"],
     ),
     Bug(
         "callbacks run under the registry's lock",
-        "delivery/dispatcher.py",
-        "            callback(event)\n",
-        "            with self._observers._lock:\n                callback(event)\n",
+        [
+            Change(
+                "delivery/dispatcher.py",
+                "            callback(event)\n",
+                "            with self._observers._lock:\n                callback(event)\n",
+            ),
+        ],
         ["tests/client/test_observers.py", "-k", "no_lock_is_held_while_a_callback_runs"],
     ),
     Bug(
         "anybody's logout ends the client",
-        "protocol/codec.py",
-        "    return event_type is EventMessageType.SESSION_LOGOUT and data.session_id == session_id\n",
-        "    return event_type is EventMessageType.SESSION_LOGOUT\n",
+        [
+            Change(
+                "protocol/codec.py",
+                "    return event_type is EventMessageType.SESSION_LOGOUT and data.session_id == session_id\n",
+                "    return event_type is EventMessageType.SESSION_LOGOUT\n",
+            ),
+        ],
         ["tests/connection/test_session_rules.py", "-k", "another_session"],
     ),
     Bug(
         "what the server quotes is shown as it is",
-        "connection/credentials.py",
-        '            text = text.replace(spelling, "…")\n',
-        "            text = str(text)\n",
+        [
+            Change(
+                "connection/credentials.py",
+                "        return _hide(text, [secret for secret in self._secrets() if secret])\n",
+                "        return text\n",
+            ),
+        ],
         ["tests/connection/test_secrets.py"],
     ),
 ]

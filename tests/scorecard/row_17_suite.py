@@ -82,16 +82,19 @@ def copy_tree(into: Path) -> None:
 def run_suite(root: Path, seed: int, *arguments: str) -> Run:
     """Run pytest in a copy of the tree."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--randomly-seed={seed}"]
-    child = subprocess.run(
-        [*command, *arguments],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=_LIMIT,
-        check=False,
-    )
+    try:
+        child = subprocess.run(
+            [*command, *arguments],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Run(-1, {}, f"FAILED to end within {_LIMIT:.0f} s")
     output = child.stdout.decode("utf-8", "replace")
     last = next((line for line in reversed(output.splitlines()) if _SUMMARY.search(line)), "")
     return Run(child.returncode, {word: int(count) for count, word in _SUMMARY.findall(last)}, output)
