@@ -17,6 +17,7 @@ from typing import Sequence
 import attrs
 
 from onetrade_ws import OneTradeClient, ReconnectPolicy
+from onetrade_ws.simulator import websocket as framing
 from tests.connection.hostile import HostileServer, Peer, close_frame, event_frame, validated
 from tests.scorecard.exits import EXITS, run_exits
 from tests.scorecard.outcome import Outcome
@@ -85,7 +86,7 @@ def _reset_in_a_frame(peer: Peer) -> None:
 
 
 def _break_the_protocol(peer: Peer) -> None:
-    peer.send(b"\xff\xff\xff")
+    peer.send(framing.frame(framing.TEXT, b"", rsv=7))
     peer.read_until_end()
 
 
