@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence
 
 from tests.scorecard.outcome import NotRun
 
@@ -23,7 +24,8 @@ _SUITE = "autobahntestsuite==25.10.1"
 _INSTALL_LIMIT = 120.0
 _START_LIMIT = 30.0
 
-_LISTENING = re.compile(rb"Ok, will run ([0-9]+) test cases")
+# Printed once, when the server listens.
+_CASES = re.compile(rb"Cases = \[(.*)\]")
 
 
 def _run(command: Sequence[str], **environment: str) -> str:
@@ -105,8 +107,8 @@ class FuzzingServer:
     def __init__(self, cases: Sequence[str], directory: Path) -> None:
         _install()
         self.port = _free_port()
-        #: How many cases it will run.
-        self.count = 0
+        #: The numbers of the cases that it will run, in its order.
+        self.cases: List[str] = []
         self._reports = directory / "reports"
         spec = directory / "spec.json"
         spec.write_text(
@@ -146,10 +148,18 @@ class FuzzingServer:
     def __enter__(self) -> FuzzingServer:
         self._listener.start()
         self._listening.wait(_START_LIMIT)
-        if not self.count:
+        if not self.cases:
             self.__exit__()
             raise RuntimeError(f"the fuzzing server did not start: {self._last_words}")
+        # It says so a moment before it listens.
+        end = time.monotonic() + _START_LIMIT
+        while not self._listens() and time.monotonic() < end:
+            time.sleep(0.02)
         return self
+
+    def _listens(self) -> bool:
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", self.port)) == 0
 
     def __exit__(self, *exc_info: object) -> None:
         self._process.kill()
@@ -162,9 +172,9 @@ class FuzzingServer:
             # To the end, or the server would be stuck when the pipe is full.
             for line in output:
                 self._last_words = [*self._last_words[-4:], line.decode("utf-8", "replace").strip()]
-                found = _LISTENING.search(line)
+                found = _CASES.match(line)
                 if found:
-                    self.count = int(found[1])
+                    self.cases = [case.strip(" '") for case in found[1].decode().split(",")]
                     self._listening.set()
         self._listening.set()
 
@@ -173,8 +183,3 @@ class FuzzingServer:
         index = json.loads((self._reports / "index.json").read_text("utf-8"))
         found: Mapping[str, Dict[str, Any]] = index.get(agent, {})
         return found
-
-
-def by_number(case: str) -> Tuple[int, ...]:
-    """The key that sorts cases: "9.1.10" after "9.1.9"."""
-    return tuple(int(part) for part in case.split("."))
