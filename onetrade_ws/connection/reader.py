@@ -192,7 +192,8 @@ class FrameReader:
         if size > 2:
             self._receive_at_least(size)
             length = int.from_bytes(buffer.chunk[buffer.position + 2 : buffer.position + size], "big")
-        if len(self._fragments) + length > self._limit:
+        # A control frame may come between the fragments of a message, and is not part of it.
+        if not opcode & _CONTROL and len(self._fragments) + length > self._limit:
             raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, f"a message of more than {self._limit} bytes")
         return buffer.available >= size + length
 
