@@ -149,7 +149,7 @@ def test_quotes_that_stop_and_come_again(make_client: MakeClient, simulator: Sim
 
 def test_it_is_said_once(make_client: MakeClient, simulator: Simulator) -> None:
     client = make_client(stale_after=0.05, heartbeat_interval=0.05)
-    stale = []
+    stale: List[Event] = []
     client.subscribe(STALE, stale.append)
     connect(client, simulator)
     client.subscribe_market(1)
@@ -161,7 +161,7 @@ def test_it_is_said_once(make_client: MakeClient, simulator: Simulator) -> None:
 
 def test_nothing_is_stale_that_nobody_wants(make_client: MakeClient, simulator: Simulator) -> None:
     client = make_client(stale_after=0.05, heartbeat_interval=0.05)
-    said = []
+    said: List[Event] = []
     client.subscribe(STALE, said.append)
     connect(client, simulator)
     outlast_beats(simulator, 4)
@@ -182,7 +182,7 @@ def test_wanting_nothing_any_more_is_a_recovery(make_client: MakeClient, simulat
 
 def test_none_is_never(make_client: MakeClient, simulator: Simulator) -> None:
     client = make_client(stale_after=None, heartbeat_interval=0.02)
-    said = []
+    said: List[Event] = []
     client.subscribe(STALE, said.append)
     connect(client, simulator)
     client.subscribe_market(1)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from typing import List
+from typing import List, Optional, Sequence, Tuple
 
 import pytest
 
 from onetrade_ws import ClientEventType, ConnectionStalledError, OneTradeClient, ProtocolError
 from onetrade_ws.simulator import websocket as framing
 from tests.connection.conftest import FAST, MakeClient, MakeHostile, connect_and_wait, connected, read_until
-from tests.connection.hostile import TIMEOUT, Peer, event_frame, text_frame, well_behaved
+from tests.connection.hostile import TIMEOUT, ClientFrame, Peer, event_frame, text_frame, well_behaved
 
 LIMIT = 1000
 CONTINUATION, TEXT, BINARY, PING = 0, 1, 2, 9
@@ -80,8 +80,8 @@ def test_too_large(hostile: MakeHostile, make_client: MakeClient, too_large: byt
     server.wait_for(lambda server: (1, struct.pack("!H", 1009)) in closings(server.frames))
 
 
-def closings(frames: List[object]) -> List[object]:
-    return [(frame.connection, frame.payload) for frame in frames if frame.opcode == framing.CLOSE]  # type: ignore[attr-defined]
+def closings(frames: Sequence[ClientFrame]) -> List[Tuple[int, bytes]]:
+    return [(frame.connection, frame.payload) for frame in frames if frame.opcode == framing.CLOSE]
 
 
 def test_as_large_as_allowed(hostile: MakeHostile, make_client: MakeClient) -> None:
@@ -178,7 +178,7 @@ def test_fragments_of_utf8_are_judged_together(hostile: MakeHostile, make_client
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011, 4000, None])
 def test_a_close_frame_is_answered_with_its_code(
-    hostile: MakeHostile, make_client: MakeClient, code: int
+    hostile: MakeHostile, make_client: MakeClient, code: Optional[int]
 ) -> None:
     payload = b"" if code is None else struct.pack("!H", code)
 

@@ -631,9 +631,9 @@ def test_a_failure_of_the_websocket_library_is_a_loss(
         monkeypatch.setattr(websocket.WebSocket, "recv_frame", receive)
         raise RuntimeError("a bug")
 
+    monkeypatch.setattr(websocket.WebSocket, "recv_frame", fail_once)
     client = make_client(simulator)
     client.connect()
-    monkeypatch.setattr(websocket.WebSocket, "recv_frame", fail_once)
     with client.expect(ClientEventType.GAP, timeout=TIMEOUT) as expected:
         # One that is not cut out of the buffer without it.
         simulator.emit_raw(framing.frame(framing.PING, b""))
