@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import threading
 from typing import Any, Optional, Sequence, Tuple
@@ -15,7 +16,7 @@ class LookUp:
     A selector may wait for it: it is ready to be read when the answer is there. Nobody can stop the thread; who does
     not want to wait any more calls ``close()``, and the thread ends by itself.
 
-    :raises UnicodeError: when ``host`` is no host name
+    :raises OSError: when ``host`` looks like an IPv6 address and is none
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -25,22 +26,18 @@ class LookUp:
         self._error: Optional[Exception] = None
         self._receiver, self._sender = socket.socketpair()
         try:
-            if not self._is_literal():
+            if _is_literal(host):
+                # Never asks anybody.
+                self._addresses = socket.getaddrinfo(
+                    host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST
+                )
+                self._sender.close()
+            else:
                 threading.Thread(target=self._run, name="onetrade-ws resolver", daemon=True).start()
         except BaseException:
             self._sender.close()
             self._receiver.close()
             raise
-
-    def _is_literal(self) -> bool:
-        try:
-            self._addresses = socket.getaddrinfo(
-                self._host, self._port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST
-            )
-        except socket.gaierror:
-            return False
-        self._sender.close()
-        return True
 
     def _run(self) -> None:
         try:
@@ -68,3 +65,14 @@ class LookUp:
     def close(self) -> None:
         """Wait no more."""
         self._receiver.close()
+
+
+def _is_literal(host: str) -> bool:
+    # No name holds a colon. An address with a scope, fe80::1%eth0, is one that ipaddress does not know everywhere.
+    if ":" in host:
+        return True
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True

@@ -10,7 +10,7 @@ import pytest
 
 from onetrade_ws import ConnectionState, ConnectTimeoutError, NetworkError
 from tests.connection.conftest import Background, MakeClient, MakeHostile, client_threads
-from tests.connection.hostile import TIMEOUT, HostileServer
+from tests.connection.hostile import TIMEOUT, HostileServer, free_port
 from tests.connection.proxies import ProxyServer, socks4
 
 
@@ -57,6 +57,13 @@ def resolvers() -> List[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "onetrade-ws resolver"]
 
 
+def assert_ended() -> None:
+    """Each such thread ends right after its answer."""
+    for thread in resolvers():
+        thread.join(TIMEOUT)
+    assert resolvers() == []
+
+
 def by_name(server: HostileServer) -> str:
     return server.ws_url.replace("127.0.0.1", "localhost")
 
@@ -70,17 +77,32 @@ def test_a_name_is_looked_up_on_a_thread_that_ends(
     client.connect()
     assert names.asked == ["localhost", "localhost"]
     client.disconnect()
-    for thread in resolvers():
-        thread.join(TIMEOUT)
-    assert resolvers() == []
+    assert_ended()
 
 
 def test_an_address_needs_no_thread(
     hostile: MakeHostile, make_client: MakeClient, names: BlockedNames
 ) -> None:
-    make_client(hostile()).connect()
+    client = make_client(hostile())
+    client.connect()
     assert names.asked == []
     assert resolvers() == []
+
+
+@pytest.mark.parametrize("host", ["::1", "fe80::1%1"])
+def test_nor_does_an_ipv6_address(make_client: MakeClient, names: BlockedNames, host: str) -> None:
+    sock, port = free_port()
+    with sock:
+        client = make_client(
+            HostileServer,
+            url=f"ws://[{host}]:{port}",
+            http_url=f"http://[{host}]:{port}",
+            reconnect=None,
+            allow_plaintext=True,
+        )
+        with pytest.raises(NetworkError):
+            client.connect()
+    assert names.asked == []
 
 
 @pytest.mark.parametrize("step", ["validation", "WebSocket"])
@@ -120,9 +142,7 @@ def test_a_disconnect_does_not_wait_for_the_look_up(
     # What it learns afterwards leads to nothing.
     accepted = server.accepted
     names.release()
-    for thread in resolvers():
-        thread.join(TIMEOUT)
-    assert resolvers() == []
+    assert_ended()
     assert server.accepted == accepted
 
 
@@ -149,7 +169,7 @@ def test_a_name_that_nobody_knows(make_client: MakeClient, hostile: MakeHostile,
     with pytest.raises(NetworkError) as caught:
         client.connect()
     assert (caught.value.step, caught.value.host) == ("DNS", f"{host}:80")
-    assert resolvers() == []
+    assert_ended()
 
 
 @pytest.mark.parametrize("whose", ["the proxy's", "the server's"])
