@@ -133,6 +133,7 @@ class Connection:
         if not in_time:
             supervisor.stop(Deadline(_GRACE))
             raise ConnectTimeoutError(timeout, supervisor.attempts, supervisor.last_error)
+        supervisor.join(Deadline(_GRACE))
         raise detached(supervisor.reason or NotConnectedError("connect()"))
 
     def _tls_context(self) -> Optional[ssl.SSLContext]:

@@ -150,6 +150,10 @@ class Supervisor:
         """Start the reader thread."""
         self._thread.start()
 
+    def join(self, deadline: Deadline) -> None:
+        """Wait for the end of the reader thread, which says first that the life is over."""
+        deadline.join(self._thread)
+
     def stop(self, deadline: Deadline) -> None:
         """End this life. On any thread but the reader's; blocks at most until ``deadline``. Idempotent."""
         self._lifecycle.move(self, CLOSING)
@@ -307,13 +311,14 @@ class Supervisor:
         if isinstance(error, (AuthenticationError, SessionInUseError, SessionLoggedOutError)):
             self._memory.session_valid = False
 
-    def _received(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> None:
+    def _received(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> bool:
         link = self._link
-        if not self._abandoned and link is not None:
-            self._memory.last_message = time.monotonic()
-            self._counters.frames += len(frames)
-            self._counters.bytes = self._bytes_before + link.bytes_received
-            self._deliver(frames, give_up)
+        if self._abandoned or link is None:
+            return False
+        self._memory.last_message = time.monotonic()
+        self._counters.frames += len(frames)
+        self._counters.bytes = self._bytes_before + link.bytes_received
+        return self._deliver(frames, give_up)
 
     def _pause(self, delay: float) -> None:
         self._stop.wait(delay)

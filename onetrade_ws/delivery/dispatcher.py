@@ -141,7 +141,13 @@ class Dispatcher:
         """
         if self.threaded:
             with self._condition:
-                return deadline.wait_for(self._condition, lambda: self._thread is None or self._discarding)
+                thread = self._thread
+                over = deadline.wait_for(
+                    self._condition, lambda: self._thread is not thread or thread is None or self._discarding
+                )
+                stuck = self._discarding
+            # It says first that it ends.
+            return over and (thread is None or stuck or deadline.join(thread))
         while not self._queue.is_exhausted or self._has_taken:
             if deadline.expired:
                 return False

@@ -72,6 +72,8 @@ def _client(simulator: Simulator, duration: float) -> OneTradeClient:
         simulator.ws_url,
         session_id=simulator.session_id,
         access_token=simulator.access_token,
+        # It runs in this process, where no proxy of the network can reach it.
+        proxy="direct",
         heartbeat_interval=5.0,
         history_limit=_HISTORY,
         reconnect=ReconnectPolicy(initial_delay=first_delay, max_delay=2 * first_delay),

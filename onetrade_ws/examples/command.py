@@ -29,7 +29,7 @@ def run(example: Example, description: Optional[str], argv: Optional[Sequence[st
         try:
             if arguments.simulator:
                 server = stack.enter_context(Simulator(trading_interval=0.2))
-                client = OneTradeClient(server.ws_url, api_key=server.api_key)
+                client = OneTradeClient(server.ws_url, api_key=server.api_key, proxy="direct")
             else:
                 client = OneTradeClient.from_env()
             example(client, arguments.seconds)
