@@ -18,7 +18,7 @@ from tests.connection.hostile import HostileServer, Peer
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 # Seconds. No program needs as many; one that does not end by itself is what is looked for.
-_SAFETY_NET = 20.0
+_SAFETY_NET = 10.0
 _SIDE_BY_SIDE = 3
 
 # Of a program that has not set up logging Python shows the warnings; those are not what is looked for.

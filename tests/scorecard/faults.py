@@ -55,6 +55,7 @@ class FaultResult:
     :ivar recovered: whether it came back, or was never away
     :ivar away: seconds from the loss being announced to OPEN, one for each loss
     :ivar needless: how many of those losses were of the client's own making: the connection was there
+    :ivar gaps: how many gaps were announced
     :ivar problems: what was wrong with the subscriptions and the gaps
     """
 
@@ -62,6 +63,7 @@ class FaultResult:
     recovered: bool
     away: Sequence[float] = ()
     needless: int = 0
+    gaps: int = 0
     problems: Sequence[str] = ()
 
 
@@ -430,7 +432,8 @@ def _run_fault(course: Course, fault: Fault, name: str, settled: Dict[int, str])
         problems.append(f"{len(lost)} losses, {witness.openings - openings} openings")
     settled[course.simulator.connections_total] = name
     away = [loss.away for loss in lost]
-    return FaultResult(name, True, away, 0 if fault.breaks else len(lost), problems)
+    needless = 0 if fault.breaks else len(lost)
+    return FaultResult(name, True, away, needless, sum(len(loss.gaps) for loss in lost), problems)
 
 
 def _restored(course: Course, settled: Dict[int, str]) -> Dict[str, List[str]]:

@@ -18,8 +18,10 @@ def measure(full: bool, seed: int) -> Outcome:
     restored = sum(result.recovered and not result.problems for result in results)
     silent = sum("silent gap" in problem for result in results for problem in result.problems)
     losses = sum(len(result.away) for result in results)
+    gaps = sum(result.gaps for result in results)
     figure = (
-        f"{restored:,} of {count:,} restored exactly once ({losses:,} gaps announced), {silent} silent gaps"
+        f"{restored:,} of {count:,} restored exactly once, {gaps:,} gaps announced for {losses:,} losses, "
+        f"{silent} silent gaps"
     )
     details = [f"{result.name}: {problem}" for result in results for problem in result.problems]
     return Outcome(figure, restored == count == len(results) and not silent, details)

@@ -198,8 +198,11 @@ def measure(full: bool, seed: int) -> Outcome:
         running = pool.submit(reconnect, blocks, block)
         details = run_exits()
         life = running.result()
-    ended = len(EXITS) - len(details)
+    if len(life.blocks) != blocks:
+        details.append(f"the client came back from {life.connections - 1} losses only")
+        return Outcome(f"{life.connections - 1:,} reconnects", False, details)
 
+    ended = len(EXITS) - len(details)
     warm = [sample.memory for sample in life.blocks[warm_up // block :]]
     quarter = len(warm) // 4
     growth = statistics.median(warm[-quarter:]) - statistics.median(warm[:quarter])
@@ -211,8 +214,6 @@ def measure(full: bool, seed: int) -> Outcome:
             details.append(f"{name}: threads {earlier.threads}, later {later.threads}")
     descriptors = max(last.descriptors - first.descriptors, life.after.descriptors - life.before.descriptors)
     threads = max(len(last.threads) - len(first.threads), len(life.after.threads) - len(life.before.threads))
-    if len(life.blocks) != blocks:
-        details.append(f"the client came to rest {len(life.blocks)} times, not {blocks}")
     figure = (
         f"{life.connections - 1:,} reconnects: memory {growth / 1e6:+.2f} MB, descriptors {descriptors:+}, "
         f"threads {threads:+}; {ended} of {len(EXITS)} programs end as they must"
