@@ -154,12 +154,18 @@ def read_by_library(case: Case) -> Reading:
     """What the library makes of a stream, received as the case says."""
     chunks: Iterator[bytes] = iter(case.chunks())
     messages: List[Tuple[int, bytes]] = []
-    heartbeats: List[bytes] = []
+    heartbeats = 0
 
     def receive() -> bytes:
         for chunk in chunks:
             return chunk
         raise ConnectionLostError("the stream ended")
+
+    def beat() -> None:
+        nonlocal heartbeats
+        heartbeats += 1
+        if heartbeats > len(case.stream):
+            raise RuntimeError("it reads the same bytes for ever")
 
     def take(frames: Sequence[Frame]) -> None:
         messages.extend((frame.opcode, frame.payload) for frame in frames)
@@ -174,7 +180,7 @@ def read_by_library(case: Case) -> Reading:
         strict_utf8=case.strict_utf8,
         on_open=lambda: None,
         on_frames=take,
-        on_heartbeat_reply=lambda: heartbeats.append(HEARTBEAT_REPLY),
+        on_heartbeat_reply=beat,
     )
     sock = _Socket(buffer.recv)
     plain = _websocket(sock)
@@ -191,7 +197,7 @@ def read_by_library(case: Case) -> Reading:
         end = _refused(error)
     else:
         end = "raised", repr(error)
-    return Reading(messages, len(heartbeats), sock.pongs, end)
+    return Reading(messages, heartbeats, sock.pongs, end)
 
 
 def expected(case: Case) -> Tuple[Reading, Optional[str]]:
