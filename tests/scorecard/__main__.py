@@ -14,6 +14,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -94,19 +95,18 @@ def run(row: Row, full: bool, seed: int) -> Result:
     started = time.monotonic()
     limit = row.full_minutes * 180 if full else _SMALL_LIMIT
     command = [sys.executable, "-m", "tests.scorecard", "--row", str(row.number), "--seed", str(seed)]
-    reading, writing = os.pipe()
-    environment = {**os.environ, _RESULT: str(writing)}
-    with os.fdopen(reading, encoding="utf-8") as answer:
+    # Not a pipe, which holds 64 KiB until somebody reads.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as answer:
+        environment = {**os.environ, _RESULT: str(answer.fileno())}
         child = subprocess.Popen(
             command + ["--full"] * full,
             env=environment,
-            pass_fds=[writing],
+            pass_fds=[answer.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        os.close(writing)
         try:
             output = child.communicate(timeout=limit)[0].decode("utf-8", "replace")
         except subprocess.TimeoutExpired:
@@ -118,6 +118,7 @@ def run(row: Row, full: bool, seed: int) -> Result:
             except ProcessLookupError:
                 pass
             child.wait()
+        answer.seek(0)
         text = answer.read()
     seconds = time.monotonic() - started
     if not text:

@@ -76,6 +76,9 @@ _SHORT = 0.3
 # A session id of so many bytes makes a request that does not fit into the buffers on its way.
 _HUGE = 4 * 1024 * 1024
 
+# How many hits of one failure are named.
+_NAMED_HITS = 5
+
 Script = Callable[[Peer], None]
 Errors = Tuple[Type[BaseException], ...]
 
@@ -847,7 +850,9 @@ def measure(full: bool, seed: int) -> Outcome:
         for by_key in case.modes:
             search, wrong = run_failure(name, by_key)
             hits += len(search.hits)
-            details += [f"{name}: {hit.where} shows {hit.what}" for hit in search.hits]
+            details += [f"{name}: {hit.where} shows {hit.what}" for hit in search.hits[:_NAMED_HITS]]
+            if len(search.hits) > _NAMED_HITS:
+                details.append(f"{name}: and {len(search.hits) - _NAMED_HITS} hits more")
             details += [f"{name}: {what}" for what in wrong]
     led_away = 0
     redirects = [
