@@ -146,7 +146,8 @@ class Link:
                 Deadline(None).join(self._opening)
             self._heartbeat.join()
             self._watchdog.join()
-            if self._transport.close_was_answered:
+            # Behind a logout the server's own close frame may have come together with it, before ours went out.
+            if self._transport.close_was_answered and not self._logged_out:
                 # It reads in order, and has read our close frame.
                 self._server_has_read(self._outgoing.mark())
             self._outgoing.detach(self._transport.send)

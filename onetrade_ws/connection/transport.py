@@ -79,7 +79,8 @@ class Transport:
             on_frames=on_frames,
             on_heartbeat_reply=on_heartbeat_reply,
         )
-        self._closing = False
+        # The code of the close frame with which we began the closing handshake.
+        self._close_code: Optional[int] = None
         self._handshake_error: Optional[Exception] = None
 
     @property
@@ -89,8 +90,12 @@ class Transport:
 
     @property
     def close_was_answered(self) -> bool:
-        """Whether the server answered a close frame of ours."""
-        return self._closing and self._reader.close_frame is not None
+        """Whether the server answered a close frame of ours: repeated its code (RFC 6455, 5.5.1).
+
+        A close frame of its own may cross ours on the way, and shows nothing of what it has read.
+        """
+        close_frame = self._reader.close_frame
+        return close_frame is not None and close_frame[0] is not None and close_frame[0] == self._close_code
 
     def run(
         self, credentials: Credentials, context: Optional[ssl.SSLContext], deadline: Deadline
@@ -174,7 +179,7 @@ class Transport:
 
     def _end_with(self, code: Optional[int]) -> None:
         # Nothing to do where we had sent ours before: this was the answer.
-        if not self._closing and self._write_close_frame(code, _LAST_WRITE):
+        if self._close_code is None and self._write_close_frame(code, _LAST_WRITE):
             self._stream.finish(_LINGER)
 
     def _explain_handshake(self, error: Optional[Exception]) -> OneTradeError:
@@ -197,7 +202,7 @@ class Transport:
 
         :returns: whether it was written; the server's answer ends :meth:`run`
         """
-        self._closing = True
+        self._close_code = code
         return self._write_close_frame(code, timeout)
 
     def _write_close_frame(self, code: Optional[int], timeout: float) -> bool:

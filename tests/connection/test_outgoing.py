@@ -17,12 +17,13 @@ from onetrade_ws import (
     EventMessageType,
     MessageStatus,
     OneTradeClient,
+    OneTradeError,
     OutgoingMessage,
     QueueFullError,
 )
 from onetrade_ws.simulator import Simulator
 from tests.connection.conftest import Background, MakeClient, MakeHostile, messages
-from tests.connection.hostile import TIMEOUT, Peer, event_frame, text_frame
+from tests.connection.hostile import TIMEOUT, Peer, close_frame, event_frame, text_frame
 
 ACCOUNT = ("start_account_all", None)
 
@@ -437,3 +438,36 @@ def test_what_nobody_asks_for_is_not_kept(simulator: Simulator, make_client: Mak
     assert {message.status for message in kept} == {UNKNOWN}
     # They are counted all the same.
     assert client.stats().messages_unknown == 100
+
+
+@pytest.mark.parametrize("end", ["disconnect", "logout", "close"])
+def test_a_server_that_closes_without_having_read_leaves_doubt(
+    hostile: MakeHostile, make_client: MakeClient, end: str
+) -> None:
+    ready, sent = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        while "start_account_all" not in peer.read_frame().text:
+            pass
+        ready.set()
+        assert sent.wait(TIMEOUT)
+        logout = event_frame("session_logout", {"session_id": server.session_id})
+        # Nothing more is read: this answers no close frame of the client's.
+        peer.send(logout + close_frame(1000) if end == "logout" else close_frame(1001))
+        peer.hold()
+
+    server = hostile(script)
+    client = make_client(server, reconnect=None)
+    client.connect()
+    assert ready.wait(TIMEOUT)
+    message = client.send("note", 1)
+    if end == "disconnect":
+        leaving = Background(client.disconnect)
+        sent.set()
+        leaving.result()
+    else:
+        sent.set()
+        with pytest.raises(OneTradeError):
+            client.wait(TIMEOUT)
+    assert message.wait(TIMEOUT) is MessageStatus.UNKNOWN

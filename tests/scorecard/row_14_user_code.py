@@ -1,7 +1,7 @@
 """Observers that misbehave between two that note what they get: the stream goes on, and no heartbeat is late.
 
 The client's clock is scaled: a heartbeat each tenth of a second. The server notes when each one arrived; one that
-comes more than another tenth of a second late counts as missed. Before, during and after the trouble the server
+comes more than two tenths of a second late counts as missed. Before, during and after the trouble the server
 sends numbered messages: both observers, and the mirror, must have all of them, in order, once.
 """
 
@@ -35,7 +35,7 @@ FULL_MINUTES = 6
 
 INTERVAL = 0.1
 # Seconds by which a heartbeat may be late, for the system to schedule three threads on one interpreter lock.
-TOLERANCE = 0.1
+TOLERANCE = 0.2
 # Seconds: only what falls short waits so long.
 TIMEOUT = 10.0
 
@@ -60,6 +60,8 @@ class Stage:
         self.emitted = 0
         #: Heartbeats that were looked at, and those that came late or not at all.
         self.beaten = self.missed = 0
+        #: Seconds by which the latest one was late.
+        self.latest = 0.0
         self._noted = threading.Condition()
         self._stack = ExitStack()
         self.simulator = self._stack.enter_context(Simulator(live=False))
@@ -147,12 +149,13 @@ class Stage:
         if until is None:
             until = max(ends)
         times = [beat for beat in beats if beat <= until] + [until]
-        late = [
-            after - before for before, after in zip(times, times[1:]) if after - before > INTERVAL + TOLERANCE
-        ]
-        self.beaten += len(times) - 1
-        # How many should have come in that time, and did not.
-        self.missed += sum(int((gap - TOLERANCE) / INTERVAL) for gap in late)
+        for before, after in zip(times, times[1:]):
+            self.beaten += 1
+            late = after - before - INTERVAL
+            self.latest = max(self.latest, late)
+            if late > TOLERANCE:
+                # How many should have come in that time, and did not.
+                self.missed += int(late / INTERVAL)
         if not beats:
             self.missed += 1
 
@@ -491,6 +494,7 @@ def measure(full: bool, seed: int) -> Outcome:
     rounds, beats = (10, 10) if full else (1, 4)
     draw = random.Random(seed)
     beaten = missed = 0
+    latest = 0.0
     hurt = {}
     for _ in range(rounds):
         for case in draw.sample(CASES, len(CASES)):
@@ -502,12 +506,14 @@ def measure(full: bool, seed: int) -> Outcome:
                         except Exception as error:  # noqa: BLE001 - whatever it is, the case falls short
                             hurt[case.name] = f"{case.name}: {type(error).__name__}: {error}"
                         beaten, missed = beaten + stage.beaten, missed + stage.missed
+                        latest = max(latest, stage.latest)
                         if stage.missed:
                             hurt.setdefault(case.name, f"{case.name}: {stage.missed} heartbeats missed")
     held = len(CASES) - len(hurt)
     times = f", each {rounds} times" if full else ""
     return Outcome(
-        f"{held} of {len(CASES)}{times}, {missed} heartbeats missed of {beaten + missed}",
+        f"{held} of {len(CASES)}{times}, {missed} heartbeats missed of {beaten + missed} "
+        f"(the latest {latest:.2f} s late)",
         held == 12 and not missed,
         list(hurt.values()),
     )
