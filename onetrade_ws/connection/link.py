@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onetrade_ws.connection")
 
-#: Takes a batch of frames, and says whether there is room for more. It may block until the second argument, a question
-#: that is asked again after a wake-up, is answered with yes; without a question it may not block.
-Deliver = Callable[[Sequence[Frame], Optional[Callable[[], bool]]], bool]
+#: Takes a batch of frames. It may block until the second argument, a question that is asked again after a wake-up, is
+#: answered with yes; without a question it may not block.
+Deliver = Callable[[Sequence[Frame], Optional[Callable[[], bool]]], None]
 
 
 @attrs.frozen
@@ -86,7 +86,6 @@ class Link:
         self._held_bytes = 0
         self._held_limit = settings.queue_limit
         self._logged_out = False
-        self._closing = False
         self._opened_at: Optional[float] = None
         self._restored_or_lost = threading.Event()
         self._ended = threading.Event()
@@ -160,7 +159,6 @@ class Link:
 
     def close(self, deadline: Deadline) -> None:
         """End it: with a closing handshake as far as the server plays along until ``deadline``, then without."""
-        self._closing = True
         remaining = deadline.remaining() or 0.0
         if self._transport.opened and self._transport.close(CloseCode.NORMAL_CLOSURE, remaining):
             self._ended.wait(deadline.remaining())
@@ -215,9 +213,7 @@ class Link:
     def _hand_over(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> None:
         if any(frame.opcode == Opcode.BINARY and holds_quotes(frame.payload) for frame in reversed(frames)):
             self._freshness.quotes_came()
-        if not self._deliver(frames, give_up) and self._closing:
-            # What has come is delivered first, but a server that goes on and on does not hold up the end.
-            self._stream.abort(ConnectionLostError("disconnect() was called"))
+        self._deliver(frames, give_up)
 
     # -- on the opening thread ------------------------------------------------------------------------------
 

@@ -311,14 +311,13 @@ class Supervisor:
         if isinstance(error, (AuthenticationError, SessionInUseError, SessionLoggedOutError)):
             self._memory.session_valid = False
 
-    def _received(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> bool:
+    def _received(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> None:
         link = self._link
-        if self._abandoned or link is None:
-            return False
-        self._memory.last_message = time.monotonic()
-        self._counters.frames += len(frames)
-        self._counters.bytes = self._bytes_before + link.bytes_received
-        return self._deliver(frames, give_up)
+        if not self._abandoned and link is not None:
+            self._memory.last_message = time.monotonic()
+            self._counters.frames += len(frames)
+            self._counters.bytes = self._bytes_before + link.bytes_received
+            self._deliver(frames, give_up)
 
     def _pause(self, delay: float) -> None:
         self._stop.wait(delay)

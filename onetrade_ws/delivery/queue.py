@@ -54,13 +54,12 @@ class EventQueue:
         """The most that ever waited, in bytes."""
         return self._high_water
 
-    def put(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> bool:
+    def put(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> None:
         """Add a batch. Blocks while the queue is full with it and what was there before.
 
         :param give_up: whether to wait no longer, asked again after :meth:`wake`: for a connection that is gone, which
             is better made anew than waited with. That may be done until twice the limit waits. None: do not block;
             for the little that comes before a connection is open.
-        :returns: whether there is room for more
         """
         size = sum(len(frame.payload) + _OVERHEAD for frame in frames)
         with self._condition:
@@ -85,7 +84,6 @@ class EventQueue:
                     self._condition,
                     lambda: self._has_room() or (self._bytes < 2 * self._limit and give_up()),
                 )
-        return self._bytes < self._limit
 
     def wake(self) -> None:
         """Let a :meth:`put` that blocks ask whether to give up. On any thread."""
