@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import socket
 import struct
 import threading
@@ -173,6 +174,7 @@ _HTTP: Dict[str, Any] = {
     "redirects to itself by 308": (redirects_to_itself(308), ServerError, HandshakeError),
 }
 
+_PAGE = bytes(range(256))
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 _HTTP_CALL: Dict[str, Any] = {
@@ -190,6 +192,12 @@ _HTTP_CALL: Dict[str, Any] = {
     "sends a chunk of no size": (says(_CHUNKED + b"zz\r\n"), NetworkError, {}),
     "hangs up in a chunk": (says_and_closes(_CHUNKED + b"ff\r\nhalf"), NetworkError, {}),
     "sends what is no gzip": (answers(200, "no gzip", "Content-Encoding: gzip\r\n"), NetworkError, {}),
+    "sends half a gzip": (
+        answers(200, gzip.compress(_PAGE)[:-20], "Content-Encoding: gzip\r\n"),
+        NetworkError,
+        {},
+    ),
+    "packs its answer twice": (answers(200, "", "Content-Encoding: gzip, gzip\r\n"), NetworkError, {}),
 }
 
 
