@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
+import io
 import socket
 import ssl
 import threading
+import zlib
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import requests
@@ -23,7 +26,10 @@ from .stream import Stream
 if TYPE_CHECKING:
     from .proxy import Tunnel
 
+# Bytes of a body that are looked at, and of an answer, however it is packed, that are received.
 _BODY_LIMIT = 64 * 1024
+_ANSWER_LIMIT = 1024 * 1024
+_ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 
 
 class Exchange:
@@ -111,6 +117,8 @@ class Exchange:
                 # A matching entry in ~/.netrc would be sent along, and the environment's proxy asked, which is done in
                 # Stream.connect(): requests can abort nothing.
                 session.trust_env = False
+                # As it is: an answer is a line or two.
+                headers = {"Accept-Encoding": "identity", **headers}
                 # No timeout of its own: it would be for each byte, and the exchange ends with the deadline anyway.
                 with session.post(
                     url, headers=headers, timeout=None, allow_redirects=False, stream=True
@@ -195,7 +203,33 @@ class _Adapter(HTTPAdapter):
         """The context says what is trusted."""
 
 
+class _Limited(io.RawIOBase):
+    """What a server answers, up to a limit. Some versions of urllib3 read the announcement of a chunk without one."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+        self._left = _ANSWER_LIMIT
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> Optional[int]:
+        if not self._left:
+            raise OSError(errno.EMSGSIZE, "the answer has no end")
+        count: Optional[int] = self._raw.readinto(memoryview(buffer)[: self._left])
+        self._left -= count or 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class _Response(http.client.HTTPResponse):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fp = io.BufferedReader(_Limited(self.fp.detach()))
+
     def begin(self) -> None:
         super().begin()
         # urllib3 would log what is no header; a server likes to quote requests.
@@ -252,14 +286,25 @@ def _pool_classes(open_connection: Any, reveal: Callable[[bytes], bytes]) -> Dic
 
 
 def _body(response: requests.Response) -> bytes:
-    chunks: List[bytes] = []
-    size = 0
-    for chunk in response.iter_content(4096):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size >= _BODY_LIMIT:
-            break
-    return b"".join(chunks)[:_BODY_LIMIT]
+    """The body as far as it is looked at, unpacked.
+
+    Not by urllib3, which unpacks as many times as the answer says, and in some versions whatever that comes to.
+    """
+    packing = response.headers.get("Content-Encoding", "identity").strip().lower()
+    unpacker = zlib.decompressobj(_ZLIB_OR_GZIP) if packing in ("gzip", "x-gzip", "deflate") else None
+    if unpacker is None and packing not in ("", "identity"):
+        raise OSError(errno.EPROTO, "its answer is packed in a way that nobody asked for")
+    body = bytearray()
+    try:
+        for chunk in response.raw.stream(4096, decode_content=False):
+            body += chunk if unpacker is None else unpacker.decompress(chunk, _BODY_LIMIT)
+            if len(body) >= _BODY_LIMIT:
+                return bytes(body[:_BODY_LIMIT])
+    except zlib.error:
+        raise OSError(errno.EPROTO, "its answer cannot be unpacked") from None
+    if body and unpacker is not None and not unpacker.eof:
+        raise OSError(errno.EPROTO, "its answer is cut short")
+    return bytes(body)
 
 
 def _causes(error: BaseException) -> List[BaseException]:

@@ -86,6 +86,9 @@ class Link:
         self._held_bytes = 0
         self._held_limit = settings.queue_limit
         self._logged_out = False
+        # Whether close() was called, and how much has come since then.
+        self._leaving = False
+        self._bytes_after = 0
         self._opened_at: Optional[float] = None
         self._restored_or_lost = threading.Event()
         self._ended = threading.Event()
@@ -160,6 +163,7 @@ class Link:
     def close(self, deadline: Deadline) -> None:
         """End it: with a closing handshake as far as the server plays along until ``deadline``, then without."""
         remaining = deadline.remaining() or 0.0
+        self._leaving = True
         if self._transport.opened and self._transport.close(CloseCode.NORMAL_CLOSURE, remaining):
             self._ended.wait(deadline.remaining())
         self._stream.abort(ConnectionLostError("disconnect() was called"))
@@ -182,6 +186,11 @@ class Link:
             self._logged_out = True
             self._transport.close(CloseCode.NORMAL_CLOSURE, timeout=0.1)
             self._stream.abort(SessionLoggedOutError())
+        if self._leaving:
+            # Nothing holds the server back any more; one that floods us is not waited for.
+            self._bytes_after += sum(len(frame.payload) for frame in frames)
+            if self._bytes_after > self._held_limit:
+                self._stream.abort(ConnectionLostError("disconnect() was called"))
         self._delivering = True
         self._deliver_or_hold(frames)
         # While it was held up nothing was read, so that silence proves nothing.

@@ -9,7 +9,6 @@ import socket
 import ssl
 import struct
 import threading
-import time
 from functools import partial
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
@@ -107,7 +106,6 @@ class Peer:
             except OSError as error:
                 raise _Ended from error
             if wanted == selectors.EVENT_WRITE:
-                self._server.blocked_at = time.monotonic()
                 self._server.blocked.set()
             self._server.wait_for_socket(self._sock, wanted)
 
@@ -288,8 +286,6 @@ class HostileServer:
     ) -> None:
         #: Set when a script had to wait because the client takes nothing.
         self.blocked = threading.Event()
-        #: When one last began to wait for that, on the monotonic clock.
-        self.blocked_at = 0.0
         self.accepted = 0
         self.requests: List[HttpRequest] = []
         self.frames: List[ClientFrame] = []

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 import time
 from functools import partial
 from typing import Any, Callable, ContextManager, Dict, Iterator, List, Optional, Sequence, Tuple
-from unittest import mock
 
 import attrs
 
@@ -25,6 +23,7 @@ from tests.connection.conftest import Background
 from tests.connection.hostile import TIMEOUT, HostileServer, Peer, Script, client_of, event_frame
 from tests.scorecard.cases import FellShort
 from tests.scorecard.full_listener import FullListener
+from tests.scorecard.slow_look_up import SlowLookUp
 
 # Seconds that disconnect() is given where the user's own code is in the way; elsewhere its default has to do.
 _USERS_TIMEOUT = 0.5
@@ -155,22 +154,12 @@ def tcp_unanswered(step: str) -> Iterator[Scene]:
 @contextlib.contextmanager
 def name_looked_up(step: str) -> Iterator[Scene]:
     """The system's look-up cannot be interrupted: its thread ends when it has its answer."""
-    looking, answer = threading.Event(), threading.Event()
-    look_up = socket.getaddrinfo
-    names: List[object] = []
-
-    def hang(host: Any, *arguments: Any, **options: Any) -> Any:
-        names.append(host)
-        if len(names) == (1 if step == "validation" else 2):
-            looking.set()
-            answer.wait(TIMEOUT)
-        return look_up(host, *arguments, **options)
-
-    with HostileServer() as server, mock.patch.object(socket, "getaddrinfo", hang):
+    skip = 0 if step == "validation" else 1
+    with HostileServer() as server, SlowLookUp.of("localhost", skip) as slow:
         client = _client(server, url=server.ws_url.replace("127.0.0.1", "localhost"))
         call = Background(client.connect)
-        looking.wait(TIMEOUT)
-        yield Scene(client, server, [call], excused=["onetrade-ws resolver"], release=answer.set)
+        slow.began.wait(TIMEOUT)
+        yield Scene(client, server, [call], excused=["onetrade-ws resolver"], release=slow.answered.set)
 
 
 # -- open ------------------------------------------------------------------------------------------------------
