@@ -11,7 +11,7 @@ venv_python = .venv/bin/python
 # Bounded: a worker for each core of a large machine would cost more to start than it saves.
 pytest_options = -n auto --maxprocesses 4
 
-.PHONY: help demo test lint types coverage test-all clean python venv-demo venv-dev
+.PHONY: help demo test scorecard soak lint types coverage test-all clean python venv-demo venv-dev
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -19,8 +19,15 @@ help: ## list the targets
 demo: venv-demo ## watch quotes, orders and positions arrive from an embedded simulator
 	@$(venv_python) -m onetrade_ws demo $(ARGS)
 
-test: lint types ## lint, types, then every test in random order; branch coverage must reach 95 %
+test: lint types ## lint, types, every test in random order, branch coverage of 95 %; then the scorecard, in small
 	$(venv_python) -m pytest $(pytest_options) --cov --cov-report=term $(if $(strip $(ARGS)),--cov-fail-under=0) $(ARGS)
+	$(if $(strip $(ARGS)),,$(venv_python) -m tests.scorecard)
+
+scorecard: venv-dev ## the scorecard alone, in small; ARGS="--row 7" for one row
+	$(venv_python) -m tests.scorecard $(ARGS)
+
+soak: venv-dev ## the scorecard with its full figures; takes half an hour and more
+	$(venv_python) -m tests.scorecard --full $(ARGS)
 
 lint: venv-dev ## check the style and the format
 	$(venv_python) -m ruff check .
