@@ -92,7 +92,8 @@ class Link:
         self._opened_at: Optional[float] = None
         self._restored_or_lost = threading.Event()
         self._ended = threading.Event()
-        self._stream = Stream(settings.host, settings.heartbeat_timeout, tunnel)
+        patience = settings.heartbeat_interval + settings.heartbeat_timeout
+        self._stream = Stream(settings.host, settings.heartbeat_timeout, tunnel, patience=patience)
         # Who is held up by a slow consumer learns at once that there is nothing more to read.
         self._stream.on_failure = wake
         self._transport = Transport(

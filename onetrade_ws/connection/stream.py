@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _CHUNK = 256 * 1024
 _HEAD_LIMIT = 64 * 1024
 _LONGEST_SELECT = 86400.0
+_LONGEST_USER_TIMEOUT = 2**31 - 1
 # Seconds that the body of a refusal may take, when its length is not known.
 _MOMENT = 0.5
 
@@ -58,9 +59,18 @@ class Stream:
     :param host: ``host:port``, for messages
     :param write_timeout: seconds that a message may take to be written, before the peer counts as stalled
     :param tunnel: the way through a proxy; None: directly
+    :param patience: seconds after which the system is to give the peer up that does not acknowledge what was sent, where
+        it can be told so; None: what it does by itself
     """
 
-    def __init__(self, host: str, write_timeout: float, tunnel: Optional[Tunnel] = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        write_timeout: float,
+        tunnel: Optional[Tunnel] = None,
+        *,
+        patience: Optional[float] = None,
+    ) -> None:
         #: When bytes arrived last, on the monotonic clock.
         self.last_received = time.monotonic()
         #: What arrived and was not read yet.
@@ -73,6 +83,7 @@ class Stream:
         self.on_failure: Callable[[], None] = lambda: None
         self._host = host
         self._write_timeout = write_timeout
+        self._patience = patience
         self._tunnel = tunnel
         self._sock: Optional[_Socket] = None
         self._error: Optional[OneTradeError] = None
@@ -180,6 +191,10 @@ class Stream:
             if code:
                 raise OSError(code, os.strerror(code)) from None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._patience is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # While nobody reads, writing is all that can tell that the peer has gone. Linux has it tell in time.
+            milliseconds = min(int(self._patience * 1000), _LONGEST_USER_TIMEOUT)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         self._adopt(sock)
 
     def start_tls(self, context: ssl.SSLContext, server_name: str, deadline: Deadline) -> None:
