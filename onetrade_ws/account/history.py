@@ -7,17 +7,23 @@ from typing import Callable, Dict, Generic, Optional, TypeVar
 
 T = TypeVar("T")
 
+#: How many live objects of a kind are kept: more than any account has, so that a server that makes up ids does not
+#: fill the memory.
+LIVE_LIMIT = 5_000
+
 
 class Records(Generic[T]):
     """Objects by id, in the order in which they first came. Requires holding the mirror's lock.
 
-    Live ones are all kept. Of those that are over, only the newest ``limit`` are.
+    Of those that are over, the newest ``limit`` are kept; of live ones the newest :data:`LIVE_LIMIT`.
     """
 
     def __init__(self, limit: int, is_over: Callable[[T], bool]) -> None:
         self._limit = limit
         self._is_over = is_over
         self._by_id: Dict[int, T] = {}
+        # The ids of the live ones, the oldest first.
+        self._live: OrderedDict[int, None] = OrderedDict()
         # The ids of those that are over, the longest over first.
         self._over: OrderedDict[int, None] = OrderedDict()
 
@@ -26,7 +32,12 @@ class Records(Generic[T]):
         self._by_id[identity] = record
         if not self._is_over(record):
             self._over.pop(identity, None)
+            self._live[identity] = None
+            if len(self._live) > LIVE_LIMIT:
+                oldest, _ = self._live.popitem(last=False)
+                del self._by_id[oldest]
         elif identity not in self._over:
+            self._live.pop(identity, None)
             self._over[identity] = None
             if len(self._over) > self._limit:
                 oldest, _ = self._over.popitem(last=False)

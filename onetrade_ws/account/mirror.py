@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from functools import partial
 from typing import Any, Callable, Deque, Dict, List, Mapping, Union
 
@@ -15,6 +15,10 @@ from ..protocol.models import Deal, Journal, Notification, Order, Position, Prof
 from .history import Records
 
 _FINISHED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
+
+# How many symbols have a quote: more than any broker offers, so that a server that makes them up does not fill the
+# memory.
+_SYMBOL_LIMIT = 10_000
 
 
 def _order_is_over(order: Order) -> bool:
@@ -40,7 +44,8 @@ class Account:
     what happened while the client was deaf (a ``GAP`` event) is not in it.
 
     :param history_limit: how many finished orders, closed positions, deals, reports, journal entries and
-        notifications are kept, of each; live orders and positions are all kept
+        notifications are kept, of each. Of live orders and positions it is 5,000, and 10,000 symbols have a quote:
+        more than an honest server tells of
     """
 
     def __init__(self, history_limit: int) -> None:
@@ -50,7 +55,7 @@ class Account:
         self._positions: Records[Position] = Records(history_limit, _position_is_over)  # by Position.id
         self._deals: Records[Deal] = Records(history_limit, _always)  # by Deal.id
         self._reports: Records[Report] = Records(history_limit, _always)  # by Report.id
-        self._quotes: Dict[int, Quote] = {}  # by Quote.symbol_id
+        self._quotes: OrderedDict[int, Quote] = OrderedDict()  # by Quote.symbol_id
         self._journal: Deque[Journal] = deque(maxlen=history_limit)
         self._notifications: Deque[Notification] = deque(maxlen=history_limit)
         self._session_logged_out = False
@@ -200,6 +205,8 @@ class Account:
 
     def _put_quote(self, quote: Quote) -> None:
         self._quotes[quote.symbol_id] = quote
+        if len(self._quotes) > _SYMBOL_LIMIT:
+            self._quotes.popitem(last=False)
 
     def _put_state(self, change: Any) -> None:
         self._connection_state = change.new

@@ -371,6 +371,20 @@ def test_the_newest_quote_of_each_symbol_is_kept(account: Account) -> None:
     }
 
 
+def test_ids_that_a_server_makes_up_do_not_fill_the_memory(account: Account) -> None:
+    for identity in range(12_000):
+        apply(account, EventMessageType.ORDERS_PLACE, order(identity))
+        apply(account, EventMessageType.POSITIONS_OPEN, position(identity))
+        apply(account, EventMessageType.MARKET_FEED, Quote(symbol_id=identity, bid=1.0, ask=2.0))
+    assert list(account.orders) == list(account.positions) == list(range(7_000, 12_000))
+    assert list(account.quotes) == list(range(2_000, 12_000))
+    # Those that are over do not count as live.
+    for identity in range(7_000, 12_000):
+        apply(account, EventMessageType.ORDERS_CANCEL, order(identity))
+    apply(account, EventMessageType.ORDERS_PLACE, order(1))
+    assert list(account.orders) == [*range(12_000 - LIMIT, 12_000), 1]
+
+
 # -- user state -----------------------------------------------------------------------------------------------------
 
 

@@ -334,7 +334,8 @@ def flooded_with_messages(hostile: MakeHostile, make_client: MakeClient) -> Scen
             peer.send(flood)
 
     server = hostile(script)
-    client = make_client(server)
+    # What has come is delivered first: so little that it is not that which takes the time.
+    client = make_client(server, queue_limit=500_000)
     client.connect()
     client.wait_for("flood", timeout=TIMEOUT)
     return Scene(client, server)

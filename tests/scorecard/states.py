@@ -281,7 +281,7 @@ def flooded_with_messages() -> Iterator[Scene]:
             peer.send(flood)
 
     # What has come is delivered first: so little that it is not that which takes the time.
-    with _open(script, queue_limit=500_000) as (client, server):
+    with _open(script, queue_limit=100_000) as (client, server):
         client.wait_for("flood", timeout=TIMEOUT)
         yield Scene(client, server)
 
