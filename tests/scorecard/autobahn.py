@@ -13,7 +13,9 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Dict, List, Optional, Sequence
+
+import attrs
 
 from tests.scorecard.outcome import NotRun
 
@@ -23,6 +25,10 @@ _SUITE = "autobahntestsuite==25.10.1"
 # Seconds for one step of the installation, and for the server to listen.
 _INSTALL_LIMIT = 120.0
 _START_LIMIT = 30.0
+
+_NORMAL_CLOSURE = 1000
+# Milliseconds after which most cases are ended, come what may.
+_PATIENCE = 1000
 
 # Printed once, when the server listens.
 _CASES = re.compile(rb"Cases = \[(.*)\]")
@@ -94,6 +100,40 @@ def _free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+@attrs.frozen
+class Result:
+    """What became of a case, in Autobahn's words: ``"OK"``, ``"NON-STRICT"``, ``"FAILED"``, …
+
+    :ivar behavior: the case itself
+    :ivar closing: how the connection was closed
+    :ivar code: the close code that came from the testee, None when none came
+    :ivar right_codes: those that the case expects
+    :ivar out_of_patience: whether Autobahn may have hung up because it had waited for long enough
+    """
+
+    behavior: str
+    closing: str
+    code: Optional[int]
+    right_codes: Sequence[int]
+    out_of_patience: bool
+
+    @property
+    def failed(self) -> bool:
+        """Whether the case failed; what Autobahn only tells for information cannot."""
+        return self.behavior not in ("OK", "NON-STRICT", "INFORMATIONAL")
+
+    @property
+    def wrongly_closed(self) -> bool:
+        """Whether it was closed in a wrong way, or with a wrong code.
+
+        Autobahn lets a testee pass that hangs up without any code. Here that is right only where a normal closure is.
+        """
+        if self.closing == "INFORMATIONAL":
+            return False
+        missing = self.code is None and _NORMAL_CLOSURE not in self.right_codes
+        return self.closing != "OK" or missing
 
 
 class FuzzingServer:
@@ -178,8 +218,20 @@ class FuzzingServer:
                     self._listening.set()
         self._listening.set()
 
-    def results(self, agent: str) -> Mapping[str, Dict[str, Any]]:
+    def results(self, agent: str) -> Dict[str, Result]:
         """What became of each case of an agent, by its number: once a report has been asked for."""
         index = json.loads((self._reports / "index.json").read_text("utf-8"))
-        found: Mapping[str, Dict[str, Any]] = index.get(agent, {})
-        return found
+        reports = {
+            case: json.loads((self._reports / entry["reportfile"]).read_text("utf-8"))
+            for case, entry in index.get(agent, {}).items()
+        }
+        return {
+            case: Result(
+                report["behavior"],
+                report["behaviorClose"],
+                report["remoteCloseCode"],
+                report["expectedClose"].get("closeCode", []),
+                report["duration"] >= _PATIENCE,
+            )
+            for case, report in reports.items()
+        }

@@ -226,7 +226,7 @@ TRAPS: Sequence[Trap] = (
     Trap(
         "numbers that Python reads and JSON does not",
         "RFC 8259",
-        _refused("price_order", "+1", "01", "1.", ".5", "1_000", "0x10", "١", "１", "1,5", path="$"),
+        _refused("price_order", "+1", "01", "1.", ".5", "1_000", "0x10", "١", "1.١", "1,5", path="$"),
     ),
     Trap(
         "a time that was never set",
