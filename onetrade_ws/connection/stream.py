@@ -59,8 +59,8 @@ class Stream:
     :param host: ``host:port``, for messages
     :param write_timeout: seconds that a message may take to be written, before the peer counts as stalled
     :param tunnel: the way through a proxy; None: directly
-    :param patience: seconds after which the system is to give the peer up that does not acknowledge what was sent, where
-        it can be told so; None: what it does by itself
+    :param patience: seconds after which the system is to give up a peer that does not acknowledge what was sent, where
+        it can be told to; None: as it does by itself
     """
 
     def __init__(
