@@ -7,9 +7,9 @@ from typing import Callable, Dict, Generic, Optional, TypeVar
 
 T = TypeVar("T")
 
-#: How many live objects of a kind are kept: more than any account has, so that a server that makes up ids does not
+#: How many live objects of a kind are kept: far more than any account has, so that a server that makes up ids does not
 #: fill the memory.
-LIVE_LIMIT = 5_000
+LIVE_LIMIT = 250_000
 
 
 class Records(Generic[T]):
@@ -21,6 +21,8 @@ class Records(Generic[T]):
     def __init__(self, limit: int, is_over: Callable[[T], bool]) -> None:
         self._limit = limit
         self._is_over = is_over
+        #: Whether live ones had to go.
+        self.forgets = False
         self._by_id: Dict[int, T] = {}
         # The ids of the live ones, the oldest first.
         self._live: OrderedDict[int, None] = OrderedDict()
@@ -36,6 +38,7 @@ class Records(Generic[T]):
             if len(self._live) > LIVE_LIMIT:
                 oldest, _ = self._live.popitem(last=False)
                 del self._by_id[oldest]
+                self.forgets = True
         elif identity not in self._over:
             self._live.pop(identity, None)
             self._over[identity] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict, deque
 from functools import partial
@@ -12,13 +13,15 @@ import attrs
 from ..protocol.enums import EventMessageType, OrderStatus, PositionStatus
 from ..protocol.events import ClientEventType, ConnectionState, Event
 from ..protocol.models import Deal, Journal, Notification, Order, Position, ProfitUpdate, Quote, Report
-from .history import Records
+from .history import LIVE_LIMIT, Records
+
+logger = logging.getLogger("onetrade_ws.account")
 
 _FINISHED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
 
 # How many symbols have a quote: more than any broker offers, so that a server that makes them up does not fill the
 # memory.
-_SYMBOL_LIMIT = 10_000
+_SYMBOL_LIMIT = 20_000
 
 
 def _order_is_over(order: Order) -> bool:
@@ -44,8 +47,8 @@ class Account:
     what happened while the client was deaf (a ``GAP`` event) is not in it.
 
     :param history_limit: how many finished orders, closed positions, deals, reports, journal entries and
-        notifications are kept, of each. Of live orders and positions it is 5,000, and 10,000 symbols have a quote:
-        more than an honest server tells of
+        notifications are kept, of each. Live orders and positions are all kept, up to 250,000 of each, and quotes of
+        20,000 symbols: more than an honest server tells of
     """
 
     def __init__(self, history_limit: int) -> None:
@@ -58,6 +61,8 @@ class Account:
         self._quotes: OrderedDict[int, Quote] = OrderedDict()  # by Quote.symbol_id
         self._journal: Deque[Journal] = deque(maxlen=history_limit)
         self._notifications: Deque[Notification] = deque(maxlen=history_limit)
+        # What has been said of live ones that had to go. Of the thread that delivers alone.
+        self._forgetful = False, False
         self._session_logged_out = False
         self._two_tabs_detected = False
         self._reconnecting = False
@@ -172,6 +177,13 @@ class Account:
         if handler is not None:
             with self._lock:
                 handler(event.data)
+            if self._forgetful != (self._orders.forgets, self._positions.forgets):
+                self._forgetful = self._orders.forgets, self._positions.forgets
+                logger.error(
+                    "more than %d live %s: the oldest are no longer in the mirror",
+                    LIVE_LIMIT,
+                    "positions" if self._positions.forgets else "orders",
+                )
 
     # The handlers require holding _lock.
 

@@ -371,18 +371,30 @@ def test_the_newest_quote_of_each_symbol_is_kept(account: Account) -> None:
     }
 
 
-def test_ids_that_a_server_makes_up_do_not_fill_the_memory(account: Account) -> None:
-    for identity in range(12_000):
+def test_ids_that_a_server_makes_up_do_not_fill_the_memory(
+    account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # It takes too long with the real one.
+    monkeypatch.setattr("onetrade_ws.account.history.LIVE_LIMIT", 500)
+    for identity in range(1_200):
         apply(account, EventMessageType.ORDERS_PLACE, order(identity))
         apply(account, EventMessageType.POSITIONS_OPEN, position(identity))
-        apply(account, EventMessageType.MARKET_FEED, Quote(symbol_id=identity, bid=1.0, ask=2.0))
-    assert list(account.orders) == list(account.positions) == list(range(7_000, 12_000))
-    assert list(account.quotes) == list(range(2_000, 12_000))
+    assert list(account.orders) == list(account.positions) == list(range(700, 1_200))
+    # That is not kept to itself, nor repeated each time.
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+    assert "orders" in caplog.text
+    assert "positions" in caplog.text
     # Those that are over do not count as live.
-    for identity in range(7_000, 12_000):
+    for identity in range(700, 1_200):
         apply(account, EventMessageType.ORDERS_CANCEL, order(identity))
     apply(account, EventMessageType.ORDERS_PLACE, order(1))
-    assert list(account.orders) == [*range(12_000 - LIMIT, 12_000), 1]
+    assert list(account.orders) == [*range(1_200 - LIMIT, 1_200), 1]
+
+
+def test_symbols_that_a_server_makes_up_do_not_fill_the_memory(account: Account) -> None:
+    for identity in range(21_000):
+        apply(account, EventMessageType.MARKET_FEED, Quote(symbol_id=identity, bid=1.0, ask=2.0))
+    assert list(account.quotes) == list(range(1_000, 21_000))
 
 
 # -- user state -----------------------------------------------------------------------------------------------------

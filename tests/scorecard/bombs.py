@@ -17,14 +17,12 @@ from onetrade_ws import (
     NetworkError,
     OneTradeClient,
     OneTradeError,
-    Order,
     ProtocolError,
     QueueFullError,
     SlowConsumerError,
 )
 from onetrade_ws.simulator import websocket as framing
 from tests.connection.hostile import Peer, Script, event_frame, validated, well_behaved
-from tests.protocol import server_json
 
 Attack = Callable[[OneTradeClient, float], None]
 
@@ -126,17 +124,6 @@ def _other_symbols(peer: Peer) -> None:
         number += 1000
 
 
-def _other_orders(peer: Peer) -> None:
-    """Orders that were never placed, each another one."""
-    peer.upgrade()
-    order = server_json.example(Order)
-    number = 0
-    while True:
-        orders = ({**order, "id": number + index} for index in range(100))
-        peer.send(b"".join(event_frame("orders_place", order) for order in orders))
-        number += 100
-
-
 def _floods_and_resets(peer: Peer) -> None:
     """A flood on each of many connections, which are lost in the middle of it."""
     peer.upgrade(event_frame("stick"))
@@ -227,7 +214,6 @@ def bombs(limit: int) -> Dict[str, Bomb]:
         "pongs without end": Bomb(in_the_stream(b"", _pongs)),
         "messages of ever other types": Bomb(_other_types),
         "quotes of ever other symbols": Bomb(_other_symbols),
-        "orders that were never placed": Bomb(_other_orders),
         "handshake headers without end": Bomb(
             without_end(_SWITCHING, b"X-Filler: " + b"x" * 1000 + b"\r\n"), error=HandshakeError
         ),
