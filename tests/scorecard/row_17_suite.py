@@ -86,7 +86,7 @@ def run_suite(root: Path, seed: int, *arguments: str) -> Run:
         child = subprocess.run(
             [*command, *arguments],
             cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONPATH": str(root)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
