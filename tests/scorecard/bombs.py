@@ -156,7 +156,8 @@ def _do_not_pump(client: OneTradeClient, seconds: float) -> None:
 
 def _read_nothing(client: OneTradeClient, seconds: float) -> None:
     stream = client.events("more")
-    endure(client, seconds)
+    # It is the iterator that ends, not the client.
+    endure(client, 1.0)
     for _ in stream:
         pass
 

@@ -70,11 +70,11 @@ def measure(full: bool, seed: int) -> Outcome:
     for limit in (1, 4, 16) if full else (4,):
         cases = {
             f"{name}, with a limit of {limit} MB": partial(
-                _throw, name, limit * _MB, 5.0 if full else 1.0, growths
+                _throw, name, limit * _MB, 5.0 if full else 0.7, growths
             )
             for name in names
         }
-        failures += run_cases(cases, at_once=min(3, os.cpu_count() or 1))[1]
+        failures += run_cases(cases, at_once=2 * min(2, os.cpu_count() or 1))[1]
     good = [name for name in names if not any(line.startswith(f"{name}, ") for line in failures)]
     figure = (
         f"{len(good)} of {len(names)} bombs, growth at most the message limit "
