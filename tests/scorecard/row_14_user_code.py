@@ -1,8 +1,8 @@
 """Observers that misbehave between two that note what they get: the stream goes on, and no heartbeat is late.
 
-The client's clock is scaled: a heartbeat each tenth of a second. The server notes when each one arrived; one that
-comes more than two tenths of a second late counts as missed. Before, during and after the trouble the server
-sends numbered messages: both observers, and the mirror, must have all of them, in order, once.
+The client's clock is scaled: a heartbeat each tenth of a second. The server, in a process of its own, notes when each
+one arrived; one that comes more than two tenths of a second late counts as missed. Before, during and after the
+trouble the server sends numbered messages: both observers, and the mirror, must have all of them, in order, once.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import logging
 import random
 import threading
 import time
-from contextlib import ExitStack
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, Callable, List, Sequence
 
 import attrs
 
@@ -24,7 +23,7 @@ from onetrade_ws import (
     OneTradeError,
     ReconnectPolicy,
 )
-from onetrade_ws.simulator import Simulator
+from tests.scorecard.distant_simulator import DistantSimulator
 from tests.scorecard.outcome import Outcome
 
 PROMISE = "User code cannot hurt the reader"
@@ -50,7 +49,7 @@ class Hurt(Exception):
 class Stage:
     """A client of a simulator, with an observer before and one after the one that misbehaves."""
 
-    def __init__(self, beats: int, **settings: Any) -> None:
+    def __init__(self, simulator: DistantSimulator, beats: int, **settings: Any) -> None:
         #: How many heartbeats the trouble lasts.
         self.beats = beats
         self.before: List[str] = []
@@ -63,25 +62,25 @@ class Stage:
         #: Seconds by which the latest one was late.
         self.latest = 0.0
         self._noted = threading.Condition()
-        self._stack = ExitStack()
-        self.simulator = self._stack.enter_context(Simulator(live=False))
+        self.simulator = simulator
+        url, session_id, access_token = simulator.begin()
         self.client = OneTradeClient(
-            self.simulator.ws_url,
-            session_id=self.simulator.session_id,
-            access_token=self.simulator.access_token,
+            url,
+            session_id=session_id,
+            access_token=access_token,
             reconnect=_POLICY,
             heartbeat_interval=INTERVAL,
             heartbeat_timeout=TIMEOUT,
             **settings,
         )
-        self._stack.callback(self.client.disconnect)
 
     def __enter__(self) -> Stage:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.released.set()
-        self._stack.close()
+        self.client.disconnect()
+        self.simulator.end()
 
     def begin(self, misbehave: Callable[[Event], None]) -> None:
         """Connect, with the three observers."""
@@ -89,7 +88,7 @@ class Stage:
         self.client.subscribe(INFO, misbehave)
         self.client.subscribe(INFO, lambda event: self._note(self.after, event))
         self.client.connect()
-        self.simulator.wait_for(lambda simulator: simulator.connections == 1)
+        self.simulator.wait_for_connections(1, 1)
 
     def _note(self, notes: List[str], event: Event) -> None:
         with self._noted:
@@ -99,18 +98,8 @@ class Stage:
 
     def emit(self, count: int = 20) -> None:
         """Send the next numbered messages."""
-        for _ in range(count):
-            self.simulator.info(str(self.emitted))
-            self.emitted += 1
-
-    def wait_for_beats(self, count: int, connection: int = 1) -> None:
-        """Until so many more heartbeats have arrived."""
-        wanted = len(self._beats(connection)) + count
-        self.simulator.wait_for(lambda _: len(self._beats(connection)) >= wanted, TIMEOUT)
-
-    def last(self) -> int:
-        """The number of the newest connection."""
-        return self.simulator.connections_total
+        self.simulator.emit(self.emitted, count)
+        self.emitted += count
 
     def wait_until_noted(self) -> None:
         """Until the last observer has everything that was sent."""
@@ -135,20 +124,10 @@ class Stage:
         notes = self.client.account.notifications
         return [notification.message for notification in notes if notification.message.isdigit()]
 
-    def _beats(self, connection: int) -> List[float]:
-        return [
-            message.at
-            for message in self.simulator.messages
-            if message.connection == connection and message.payload == b"9"
-        ]
-
-    def check_beats(self, connection: int, until: Optional[float] = None) -> None:
-        """No heartbeat of a connection is missing, until a moment: the end of the connection, or now."""
-        beats = self._beats(connection)
-        ends = [message.at for message in self.simulator.messages if message.connection == connection]
-        if until is None:
-            until = max(ends)
-        times = [beat for beat in beats if beat <= until] + [until]
+    def check_beats(self, connection: int, *, ended: bool = False) -> None:
+        """No heartbeat of a connection is missing, until now or until its end."""
+        beats = self.simulator.beats(connection)
+        times = [*beats.arrived, beats.last if ended else beats.now]
         for before, after in zip(times, times[1:]):
             self.beaten += 1
             late = after - before - INTERVAL
@@ -156,21 +135,21 @@ class Stage:
             if late > TOLERANCE:
                 # How many should have come in that time, and did not.
                 self.missed += int(late / INTERVAL)
-        if not beats:
+        if not beats.arrived:
             self.missed += 1
 
     def goes_on(self) -> None:
         """Messages and heartbeats go their way while somebody misbehaves, and after it."""
         for _ in range(self.beats):
             self.emit()
-            self.wait_for_beats(1, self.last())
+            self.simulator.wait_for_beats(1, 1)
         self.released.set()
         self.emit()
         self.wait_until_noted()
         self.check_notes()
-        self.check_beats(self.last(), time.time())
-        if self.last() != 1:
-            raise Hurt(f"it took {self.last()} connections")
+        self.check_beats(1)
+        if self.simulator.connections_total() != 1:
+            raise Hurt("it took another connection")
         if self.client.state is not ConnectionState.OPEN:
             raise Hurt(f"the client is {self.client.state}")
 
@@ -217,11 +196,10 @@ def unprintable(stage: Stage) -> None:
 
 
 def waiting(stage: Stage) -> None:
-    """The first call blocks until three heartbeats have come, and more."""
+    """The first call blocks while more than three heartbeats come."""
 
     def misbehave(event: Event) -> None:
         if len(stage.before) == 1:
-            stage.wait_for_beats(3)
             stage.released.wait(TIMEOUT)
 
     stage.begin(misbehave)
@@ -297,22 +275,22 @@ def disconnecting(stage: Stage) -> None:
             stage.client.disconnect()
 
     stage.begin(misbehave)
-    stage.wait_for_beats(2)
+    stage.simulator.wait_for_beats(1, 2)
     stage.emit()
     stage.wait_until_noted()
-    stage.simulator.wait_for(lambda simulator: simulator.connections_total == 2, TIMEOUT)
+    stage.simulator.wait_for_connections(2, 1)
     for _ in range(stage.beats):
         stage.emit()
-        stage.wait_for_beats(1, connection=2)
+        stage.simulator.wait_for_beats(2, 1)
     stage.wait_until_noted()
     leave.set()
     stage.emit(1)
     if not stage.client.wait(TIMEOUT):
         raise Hurt("the client did not end")
     stage.check_notes()
-    stage.simulator.wait_for(lambda simulator: simulator.connections == 0, TIMEOUT)
+    stage.simulator.wait_for_connections(2, 0)
     for connection in (1, 2):
-        stage.check_beats(connection)
+        stage.check_beats(connection, ended=True)
 
 
 def recursing(stage: Stage) -> None:
@@ -413,19 +391,19 @@ def never_returning(stage: Stage) -> None:
     for _ in range(stage.beats):
         stage.emit()
         stage.client.send("still here")
-        stage.wait_for_beats(1)
+        stage.simulator.wait_for_beats(1, 1)
     # All of it has been read when the answer to the last heartbeat has.
-    stage.wait_for_beats(2)
+    stage.simulator.wait_for_beats(1, 2)
     started = time.monotonic()
     stage.client.disconnect(timeout=0.5)
     if time.monotonic() - started > 1.0:
         raise Hurt("disconnect() waited for it")
     if stage.client.state is not ConnectionState.CLOSED:
         raise Hurt(f"the client is {stage.client.state}")
-    stage.check_beats(1)
-    heard = [message for message in stage.simulator.messages if b"still here" in message.payload]
-    if len(heard) != stage.beats:
-        raise Hurt(f"{len(heard)} of {stage.beats} messages were sent meanwhile")
+    stage.check_beats(1, ended=True)
+    heard = stage.simulator.heard(b"still here")
+    if heard != stage.beats:
+        raise Hurt(f"{heard} of {stage.beats} messages were sent meanwhile")
     stage.released.set()
     for thread in threading.enumerate():
         if thread.name == "onetrade-ws dispatcher":
@@ -445,13 +423,13 @@ def not_pumped(stage: Stage) -> None:
     stage.begin(lambda event: None)
     for _ in range(stage.beats):
         stage.emit()
-        stage.wait_for_beats(1)
+        stage.simulator.wait_for_beats(1, 1)
     if stage.before:
         raise Hurt("something was delivered without pump()")
     while len(stage.after) < stage.emitted and stage.client.pump(max_seconds=1.0, timeout=TIMEOUT):
         pass
     stage.check_notes()
-    stage.check_beats(1, time.time())
+    stage.check_beats(1)
 
 
 @attrs.frozen
@@ -496,19 +474,19 @@ def measure(full: bool, seed: int) -> Outcome:
     beaten = missed = 0
     latest = 0.0
     hurt = {}
-    for _ in range(rounds):
-        for case in draw.sample(CASES, len(CASES)):
-            for play in case.plays:
-                for settings in case.settings:
-                    with Stage(beats, **settings) as stage:
-                        try:
-                            play(stage)
-                        except Exception as error:  # noqa: BLE001 - whatever it is, the case falls short
-                            hurt[case.name] = f"{case.name}: {type(error).__name__}: {error}"
-                        beaten, missed = beaten + stage.beaten, missed + stage.missed
-                        latest = max(latest, stage.latest)
-                        if stage.missed:
-                            hurt.setdefault(case.name, f"{case.name}: {stage.missed} heartbeats missed")
+    plays = [(case, play, settings) for case in CASES for play in case.plays for settings in case.settings]
+    with DistantSimulator() as simulator:
+        for _ in range(rounds):
+            for case, play, settings in draw.sample(plays, len(plays)):
+                with Stage(simulator, beats, **settings) as stage:
+                    try:
+                        play(stage)
+                    except Exception as error:  # noqa: BLE001 - whatever it is, the case falls short
+                        hurt[case.name] = f"{case.name}: {type(error).__name__}: {error}"
+                    beaten, missed = beaten + stage.beaten, missed + stage.missed
+                    latest = max(latest, stage.latest)
+                    if stage.missed:
+                        hurt.setdefault(case.name, f"{case.name}: {stage.missed} heartbeats missed")
     held = len(CASES) - len(hurt)
     times = f", each {rounds} times" if full else ""
     return Outcome(
