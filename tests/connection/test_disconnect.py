@@ -347,7 +347,8 @@ def a_server_that_does_not_answer_the_close(hostile: MakeHostile, make_client: M
         peer.hold()
 
     server = hostile(script)
-    client = make_client(server)
+    # What has come is delivered first: so little that it is not that which takes the time.
+    client = make_client(server, queue_limit=500_000)
     client.connect()
     return Scene(client, server)
 
