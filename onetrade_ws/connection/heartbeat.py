@@ -6,7 +6,8 @@ import contextlib
 import logging
 import threading
 import time
-from typing import Callable, Optional, Tuple
+from collections import deque
+from typing import Callable, Deque, Optional, Tuple
 
 from ..deadline import Deadline
 from ..errors import ConnectionStalledError, OneTradeError
@@ -42,11 +43,13 @@ class Heartbeat:
         self._read_up_to = read_up_to
         self._failed = failed
         self._stop = threading.Event()
+        # Guards that no two beats have one number.
+        self._lock = threading.Lock()
         self._beats = 0
         self._answers = 0
-        # The beat whose answer is waited for: its number, when it went out on the monotonic clock, and its mark.
-        # Answers come in the order of the beats, so that one is enough; the next is chosen when its answer has come.
-        self._awaited: Optional[Tuple[int, float, int]] = None
+        # The beats whose answers are waited for: their numbers, when they went out on the monotonic clock, and their
+        # marks. Answers come in the order of the beats. Bounded, as a server may never answer.
+        self._awaited: Deque[Tuple[int, float, int]] = deque(maxlen=100)
         self._thread = threading.Thread(target=self._run, name="onetrade-ws heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -69,10 +72,9 @@ class Heartbeat:
     def answered(self) -> None:
         """The answer to a beat arrived. On the reader thread."""
         self._answers += 1
-        if self._awaited is not None:
-            number, since, mark = self._awaited
-            if number <= self._answers:
-                self._awaited = None
+        while self._awaited and self._awaited[0][0] <= self._answers:
+            number, since, mark = self._awaited.popleft()
+            if number == self._answers:
                 self.round_trip = time.monotonic() - since
                 self._read_up_to(mark)
 
@@ -90,8 +92,12 @@ class Heartbeat:
             with contextlib.suppress(Exception):
                 logger.exception("the heartbeat thread failed for a reason of its own")
 
+    def note_beat(self) -> None:
+        """A beat is about to be written, by whomever."""
+        with self._lock:
+            self._beats += 1
+            self._awaited.append((self._beats, time.monotonic(), self._mark()))
+
     def _send_beat(self) -> None:
-        self._beats += 1
-        if self._awaited is None:
-            self._awaited = self._beats, time.monotonic(), self._mark()
+        self.note_beat()
         self._beat()

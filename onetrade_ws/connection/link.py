@@ -149,10 +149,6 @@ class Link:
                 Deadline(None).join(self._opening)
             self._heartbeat.join()
             self._watchdog.join()
-            # Behind a logout the server's own close frame may have come together with it, before ours went out.
-            if self._transport.close_was_answered and not self._logged_out:
-                # It reads in order, and has read our close frame.
-                self._server_has_read(self._outgoing.mark())
             self._outgoing.detach(self._transport.send)
             self._deliver_held()
             self._ended.set()
@@ -165,7 +161,14 @@ class Link:
         """End it: with a closing handshake as far as the server plays along until ``deadline``, then without."""
         remaining = deadline.remaining() or 0.0
         self._leaving = True
-        if self._transport.opened and self._transport.close(CloseCode.NORMAL_CLOSURE, remaining):
+        self._heartbeat.stop()
+        last = ""
+        if self._outgoing.is_in_doubt:
+            # Its answer shows that the server has read everything before. A close frame shows nothing: the server's own
+            # may be on its way already, and looks like an answer.
+            self._heartbeat.note_beat()
+            last = HEARTBEAT
+        if self._transport.opened and self._transport.close(CloseCode.NORMAL_CLOSURE, remaining, last=last):
             self._ended.wait(deadline.remaining())
         self._stream.abort(ConnectionLostError("disconnect() was called"))
 

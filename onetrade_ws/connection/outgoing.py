@@ -42,7 +42,7 @@ class OutgoingMessage:
     ``UNKNOWN``.
     """
 
-    __slots__ = ("__weakref__", "_cancelled", "_queue", "_status", "_text", "event_type")
+    __slots__ = ("__weakref__", "_cancelled", "_queue", "_status", "_text", "_waits", "event_type")
 
     def __init__(self, event_type: str, text: str, queue: OutgoingQueue) -> None:
         #: The message's type, as given to ``send()``.
@@ -50,6 +50,7 @@ class OutgoingMessage:
         self._text = text
         self._queue = queue
         self._status = MessageStatus.NOT_SENT
+        self._waits = False
         self._cancelled = False
 
     @property
@@ -58,7 +59,8 @@ class OutgoingMessage:
         return self._status
 
     def wait(self, timeout: Optional[float] = None) -> MessageStatus:
-        """Block until it was written, or never will be as things stand: it was cancelled, or the client is closed.
+        """Block until it was written, or never will be as things stand: it was cancelled, the client is closed, or it
+        is one of the four subscription messages, which do not wait: what they want is remembered, and restored.
 
         :param timeout: seconds; None: as long as it takes
         :returns: the status then
@@ -131,6 +133,7 @@ class OutgoingQueue:
                 return message
             if len(self._queue) >= self._limit:
                 raise QueueFullError(self._limit)
+            message._waits = True
             self._queue.append(message)
             self._flush()
         return message
@@ -153,7 +156,7 @@ class OutgoingQueue:
                 return message._cancelled
             self._queue.remove(message)
             with self._changed:
-                message._cancelled = True
+                message._cancelled, message._waits = True, False
                 self._changed.notify_all()
             return True
 
@@ -162,9 +165,7 @@ class OutgoingQueue:
         with self._changed:
             deadline.wait_for(
                 self._changed,
-                lambda: (
-                    message._status is not MessageStatus.NOT_SENT or message._cancelled or not self._alive
-                ),
+                lambda: not (message._waits and self._alive),
             )
             return message._status
 
@@ -199,6 +200,11 @@ class OutgoingQueue:
         """Send what waits. Blocks while the server takes nothing."""
         with self._lock:
             self._flush()
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether something was written that the server has not read for sure."""
+        return self._written_here > self._read_here
 
     def mark(self) -> int:
         """How far writing has come on this connection: for :meth:`read_up_to`."""
@@ -251,8 +257,18 @@ class OutgoingQueue:
 
     def _flush(self) -> None:
         # Requires holding _lock.
-        while self._queue and self._write_or_detach(self._queue[0]):
-            self._note_written(self._queue.popleft())
+        while self._queue and self._write is not None:
+            message = self._queue.popleft()
+            try:
+                written = self._write_or_detach(message)
+            except BaseException:
+                # Ctrl-C: nobody knows how much of it has gone. The connection goes, too.
+                self._note_written(message, MessageStatus.UNKNOWN)
+                raise
+            if written:
+                self._note_written(message)
+            else:
+                self._queue.appendleft(message)
 
     def _write_or_detach(self, message: OutgoingMessage) -> bool:
         # Requires holding _lock.
@@ -266,11 +282,11 @@ class OutgoingQueue:
             return False
         return True
 
-    def _note_written(self, message: OutgoingMessage) -> None:
+    def _note_written(self, message: OutgoingMessage, status: MessageStatus = MessageStatus.WRITTEN) -> None:
         # Requires holding _lock.
         self.written += 1
         with self._changed:
             self._written_here += 1
-            message._status = MessageStatus.WRITTEN
+            message._status, message._waits = status, False
             self._in_doubt[self._written_here] = message
             self._changed.notify_all()

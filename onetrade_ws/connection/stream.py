@@ -87,6 +87,8 @@ class Stream:
         self._tunnel = tunnel
         self._sock: Optional[_Socket] = None
         self._error: Optional[OneTradeError] = None
+        # Why nothing can be written any more, though what has come can still be read.
+        self._write_error: Optional[OneTradeError] = None
         self._finished = False
         self._closed = False
         # Serialises whole messages: while one is being written, no other may begin. Held while the socket is
@@ -330,8 +332,8 @@ class Stream:
     def write(self, data: bytes) -> None:
         """Write ``data`` whole; blocks while the peer takes nothing, at most ``write_timeout`` seconds.
 
-        When it fails, a part may have been written, but the connection is torn down, so that the frame is never
-        completed and the peer cannot act on it.
+        When it fails, a part may have been written, but nothing ever is after it, so that the frame is never completed
+        and the peer cannot act on it. What the peer had sent before can still be received.
 
         :raises ConnectionLostError: when it could not be written whole
         """
@@ -364,7 +366,7 @@ class Stream:
         """Write ``data``, and nothing after it.
 
         :param timeout: seconds, for a write that is under way and this one together
-        :returns: whether it was written
+        :returns: whether it was written, now or before
         """
         deadline = Deadline(timeout)
         if not self._write_lock.acquire(timeout=timeout):
@@ -384,15 +386,27 @@ class Stream:
         sock = self._sock
         assert sock is not None
         view = memoryview(data)
-        while view:
+        try:
+            while view:
+                view = view[self._write_some(sock, view, deadline) :]
+        except OneTradeError:
+            raise
+        except BaseException:
+            # Ctrl-C, above all.
+            self._fail(ConnectionLostError("a write was interrupted"))
+            raise
+
+    def _write_some(self, sock: _Socket, view: memoryview, deadline: Deadline) -> int:
+        while True:
             if self._error is not None:
                 raise self._error
+            if self._write_error is not None:
+                raise self._write_error
             try:
                 if isinstance(sock, ssl.SSLSocket):
                     with self._tls_lock:
-                        written = sock.send(view)
-                else:
-                    written = sock.send(view)
+                        return sock.send(view)
+                return sock.send(view)
             except (BlockingIOError, ssl.SSLWantWriteError):
                 self._wait_to_write(sock, selectors.EVENT_WRITE, deadline)
             except ssl.SSLWantReadError:
@@ -401,10 +415,13 @@ class Stream:
                 self._wait_to_write(sock, selectors.EVENT_READ, deadline)
             except InterruptedError:
                 continue
-            except OSError as error:
+            except ssl.SSLError as error:
                 raise self._fail(ConnectionLostError(_words(error))) from None
-            else:
-                view = view[written:]
+            except OSError as error:
+                # The peer has gone. What it said before may lie here unread: the reader finds the end by itself.
+                self._write_error = ConnectionLostError(_words(error))
+                self.on_failure()
+                raise self._write_error from None
 
     def _wait_to_write(self, sock: _Socket, event: int, deadline: Deadline) -> None:
         try:
@@ -460,8 +477,8 @@ class Stream:
 
     @property
     def failed(self) -> bool:
-        """Whether it has been torn down."""
-        return self._error is not None
+        """Whether it has been torn down, or nothing can be written any more."""
+        return self._error is not None or self._write_error is not None
 
     def close(self) -> None:
         """Give everything back. On the reader thread, last. Idempotent."""

@@ -79,23 +79,13 @@ class Transport:
             on_frames=on_frames,
             on_heartbeat_reply=on_heartbeat_reply,
         )
-        # The code of the close frame with which we began the closing handshake.
-        self._close_code: Optional[int] = None
+        self._closing = False
         self._handshake_error: Optional[Exception] = None
 
     @property
     def opened(self) -> bool:
         """Whether the connection was ever open."""
         return self._reader.opened
-
-    @property
-    def close_was_answered(self) -> bool:
-        """Whether the server answered a close frame of ours: repeated its code (RFC 6455, 5.5.1).
-
-        A close frame of its own may cross ours on the way, and shows nothing of what it has read.
-        """
-        close_frame = self._reader.close_frame
-        return close_frame is not None and close_frame[0] is not None and close_frame[0] == self._close_code
 
     def run(
         self, credentials: Credentials, context: Optional[ssl.SSLContext], deadline: Deadline
@@ -179,7 +169,7 @@ class Transport:
 
     def _end_with(self, code: Optional[int]) -> None:
         # Nothing to do where we had sent ours before: this was the answer.
-        if self._close_code is None and self._write_close_frame(code, _LAST_WRITE):
+        if not self._closing and self._write_close_frame(code, _LAST_WRITE):
             self._stream.finish(_LINGER)
 
     def _explain_handshake(self, error: Optional[Exception]) -> OneTradeError:
@@ -197,17 +187,21 @@ class Transport:
         """
         self._stream.write(ABNF.create_frame(text, ABNF.OPCODE_TEXT).format())
 
-    def close(self, code: int, timeout: float) -> bool:
+    def close(self, code: int, timeout: float, *, last: str = "") -> bool:
         """Write a close frame, and nothing after it: on any thread, blocks at most ``timeout`` seconds.
 
-        :returns: whether it was written; the server's answer ends :meth:`run`
+        :param last: a text message to be written right before it; none where it is empty
+        :returns: whether it was written, now or before; the server's answer ends :meth:`run`
         """
-        self._close_code = code
-        return self._write_close_frame(code, timeout)
+        self._closing = True
+        return self._write_close_frame(code, timeout, last)
 
-    def _write_close_frame(self, code: Optional[int], timeout: float) -> bool:
+    def _write_close_frame(self, code: Optional[int], timeout: float, last: str = "") -> bool:
         payload = b"" if code is None else struct.pack("!H", code)
-        return self._stream.send_last(ABNF.create_frame(payload, ABNF.OPCODE_CLOSE).format(), timeout)
+        data = ABNF.create_frame(payload, ABNF.OPCODE_CLOSE).format()
+        if last:
+            data = ABNF.create_frame(last, ABNF.OPCODE_TEXT).format() + data
+        return self._stream.send_last(data, timeout)
 
 
 def _words(error: WebSocketException) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import threading
 from functools import partial
 from typing import Any, List
@@ -14,6 +17,7 @@ from onetrade_ws import (
     ConnectionLostError,
     ConnectionState,
     EncodeError,
+    Event,
     EventMessageType,
     MessageStatus,
     OneTradeClient,
@@ -471,3 +475,146 @@ def test_a_server_that_closes_without_having_read_leaves_doubt(
         with pytest.raises(OneTradeError):
             client.wait(TIMEOUT)
     assert message.wait(TIMEOUT) is MessageStatus.UNKNOWN
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a blocked call cannot be interrupted there")
+def test_ctrl_c_in_a_blocked_send_continues_no_torn_frame(
+    hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    thaw = threading.Event()
+    received = bytearray()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        if peer.number == 1:
+            peer.read_frame()
+            thaw.wait(TIMEOUT)
+            with contextlib.suppress(BaseException):
+                while True:
+                    received.extend(peer.receive())
+        peer.serve()
+
+    server = hostile(script, receive_buffer=4096)
+    client = make_client(server, account_updates=False)
+    client.connect()
+    written = client.stats().messages_written
+
+    def interrupt() -> None:
+        # Until a send is blocked: nothing more is written.
+        count = -1
+        while client.stats().messages_written != count or count == written:
+            count = client.stats().messages_written
+            threading.Event().wait(0.2)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    interrupting = Background(interrupt)
+    sent = []
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the one that is interrupted is not known before
+        while True:
+            sent.append(client.send("order", "x" * 500_000))
+    interrupting.result()
+    with client.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        thaw.set()
+    after = client.send("after")
+    assert after.wait(TIMEOUT) is WRITTEN
+    # The interrupted one is in doubt, and not sent again; those before it are, too, and nothing follows the torn frame.
+    assert client.stats().messages_unknown == len(sent) + 1
+    assert server.wait_for(lambda server: server.messages(2)) == ['{"type":"after","data":null}']
+    assert received.count(b"\x81\xff") <= len(sent) + 1
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["it is being closed", "it lies unread"])
+def test_a_close_frame_of_the_server_s_own_is_no_answer_to_ours(
+    hostile: MakeHostile, make_client: MakeClient, slow: bool
+) -> None:
+    go, entered, release = threading.Event(), threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade(event_frame("stick") if slow else b"")
+        while b'"ready"' not in peer.read_frame().payload:
+            pass
+        if slow:
+            peer.send(event_frame("stick") * 20)
+        # It reads no more, and closes with the code that we close with.
+        go.wait(TIMEOUT)
+        peer.send(close_frame(1000))
+        entered.set()
+        peer.hold()
+
+    client = make_client(hostile(script), account_updates=False, heartbeat_interval=30, queue_limit=100)
+    if slow:
+        client.subscribe("stick", lambda event: release.wait(TIMEOUT))
+    client.connect()
+    client.send("ready").wait(TIMEOUT)
+    message = client.send("order")
+    assert message.wait(TIMEOUT) is WRITTEN
+    go.set()
+    assert entered.wait(TIMEOUT)
+    leaving = Background(client.disconnect)
+    release.set()
+    leaving.result()
+    assert message.status is UNKNOWN
+
+
+def test_what_had_come_is_delivered_though_writing_fails(
+    hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    stuck, waiting, held_up, gone, release = (threading.Event() for _ in range(5))
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        if peer.number == 1:
+            while b'"go"' not in peer.read_frame().payload:
+                pass
+            fills = [event_frame("fill", [number, "x" * 300]) for number in range(100)]
+            peer.send(fills[0])
+            # Behind a callback that does not return the queue is full with two batches more.
+            stuck.wait(TIMEOUT)
+            peer.send(b"".join(fills[1:15]))
+            waiting.wait(TIMEOUT)
+            peer.send(b"".join(fills[15:30]))
+            held_up.wait(TIMEOUT)
+            # In one piece, and no more than the system takes in: the end would take the rest from the server.
+            peer.send(b"".join(fills[30:]) + close_frame(1012, "restart"))
+            peer.close()
+            gone.set()
+            return
+        peer.serve()
+
+    client = make_client(hostile(script), account_updates=False, queue_limit=8_000)
+    fills: List[int] = []
+
+    def note(event: Event) -> None:
+        fills.append(event.data[0])
+        stuck.set()
+        release.wait(TIMEOUT)
+
+    client.subscribe("fill", note)
+    with client.expect(ClientEventType.GAP, timeout=TIMEOUT) as expected:
+        client.connect()
+        client.send("go")
+        for enough, event in ((1, waiting), (8_000, held_up)):
+            while client.stats().queued_bytes < enough:
+                threading.Event().wait(0.001)
+            event.set()
+        assert gone.wait(TIMEOUT)
+        # Until one cannot be written any more.
+        while client.send("order").status is WRITTEN:
+            pass
+        release.set()
+    assert fills == list(range(100))
+    assert "1012" in str(expected.event.data.reason)
+
+
+@pytest.mark.parametrize("open_first", [False, True])
+def test_waiting_for_a_subscription_message_never_blocks(
+    simulator: Simulator, make_client: MakeClient, open_first: bool
+) -> None:
+    client = make_client(simulator)
+    if open_first:
+        client.connect()
+        client.send(EventMessageType.START_ACCOUNT_ALL)
+    message = client.send(EventMessageType.START_ACCOUNT_ALL)
+    client.connect()
+    # It changes nothing, and is not sent; or connecting does it.
+    assert message.wait() is NOT_SENT
