@@ -22,8 +22,8 @@ from tests.scorecard.outcome import NotRun
 _DIRECTORY = Path(__file__).resolve().parents[2] / ".venv-autobahn"
 _VIRTUALENV = "virtualenv==20.21.1"
 _SUITE = "autobahntestsuite==25.10.1"
-# Seconds for one step of the installation, and for the server to listen.
-_INSTALL_LIMIT = 120.0
+# Seconds for the installation, which takes half a minute, and for the server to listen.
+_INSTALL_LIMIT = 100.0
 _START_LIMIT = 30.0
 
 _NORMAL_CLOSURE = 1000
@@ -34,9 +34,10 @@ _PATIENCE = 1000
 _CASES = re.compile(rb"Cases = \[(.*)\]")
 
 
-def _run(command: Sequence[str], **environment: str) -> str:
+def _run(command: Sequence[str], end: float, **environment: str) -> str:
     """Run a step of the installation; returns what it printed.
 
+    :param end: when it must be done, on the monotonic clock
     :raises NotRun: when it failed, with the last it said
     """
     try:
@@ -46,7 +47,7 @@ def _run(command: Sequence[str], **environment: str) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=_INSTALL_LIMIT,
+            timeout=max(0.0, end - time.monotonic()),
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -58,11 +59,11 @@ def _run(command: Sequence[str], **environment: str) -> str:
     return output
 
 
-def _python27() -> str:
+def _python27(end: float) -> str:
     candidates: List[str] = []
     pyenv = shutil.which("pyenv")
     if pyenv:
-        versions = Path(_run([pyenv, "root"])) / "versions"
+        versions = Path(_run([pyenv, "root"], end)) / "versions"
         candidates += map(str, sorted(versions.glob("2.7*/bin/python2.7")))
     on_path = shutil.which("python2.7")
     if on_path:
@@ -70,7 +71,7 @@ def _python27() -> str:
     for candidate in candidates:
         try:
             # The last line: a shim of pyenv may be there without an interpreter behind it.
-            return _run([candidate, "-c", "import sys; print(sys.executable)"]).splitlines()[-1]
+            return _run([candidate, "-c", "import sys; print(sys.executable)"], end).splitlines()[-1]
         except NotRun:
             continue
     raise NotRun("Autobahn's test suite needs Python 2.7, and there is none")
@@ -80,6 +81,7 @@ def _install() -> None:
     """Make the environment, unless it is there: the file ``ready`` is written last."""
     wanted = f"{_VIRTUALENV} {_SUITE} {_DIRECTORY}"
     ready = _DIRECTORY / "ready"
+    end = time.monotonic() + _INSTALL_LIMIT
     _DIRECTORY.mkdir(exist_ok=True)
     with (_DIRECTORY / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -88,10 +90,12 @@ def _install() -> None:
         tool, environment = str(_DIRECTORY / "tool"), str(_DIRECTORY / "python2.7")
         for old in (tool, environment):
             shutil.rmtree(old, ignore_errors=True)
-        python27 = _python27()
-        _run([sys.executable, "-m", "pip", "install", "--quiet", "--target", tool, _VIRTUALENV])
-        _run([sys.executable, "-m", "virtualenv", "--quiet", "-p", python27, environment], PYTHONPATH=tool)
-        _run([f"{environment}/bin/python", "-m", "pip", "install", "--quiet", _SUITE])
+        python27 = _python27(end)
+        _run([sys.executable, "-m", "pip", "install", "--quiet", "--target", tool, _VIRTUALENV], end)
+        _run(
+            [sys.executable, "-m", "virtualenv", "--quiet", "-p", python27, environment], end, PYTHONPATH=tool
+        )
+        _run([f"{environment}/bin/python", "-m", "pip", "install", "--quiet", _SUITE], end)
         ready.write_text(wanted, "utf-8")
 
 
