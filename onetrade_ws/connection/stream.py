@@ -7,6 +7,7 @@ or not at all as far as the peer can tell, puts a deadline on everything, and ca
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import selectors
@@ -315,7 +316,7 @@ class Stream:
             except InterruptedError:
                 continue
             except OSError as error:
-                raise self._fail(ConnectionLostError(_words(error))) from None
+                raise self._fail(self._loss(error)) from None
             if not chunk:
                 raise self._fail(ConnectionLostError("the server closed it without a close frame"))
             self.touch()
@@ -402,7 +403,7 @@ class Stream:
             except InterruptedError:
                 continue
             except OSError as error:
-                raise self._fail(ConnectionLostError(_words(error))) from None
+                raise self._fail(self._loss(error)) from None
             else:
                 view = view[written:]
 
@@ -414,6 +415,12 @@ class Stream:
             raise self._fail(stalled) from None
 
     # -- the end --------------------------------------------------------------------------------------------
+
+    def _loss(self, error: OSError) -> ConnectionLostError:
+        # What the system says when it was told how long to wait for an acknowledgement.
+        if error.errno == errno.ETIMEDOUT and self._patience is not None:
+            return ConnectionStalledError("the server took nothing", self._patience)
+        return ConnectionLostError(_words(error))
 
     def finish(self, timeout: float) -> None:
         """Say that nothing more will be sent, and receive and forget what comes, until the peer says the same: on the
