@@ -1,9 +1,9 @@
-"""Collections of bounded length."""
+"""Collections of bounded size."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Callable, Dict, Generic, Optional, TypeVar
+from collections import OrderedDict, deque
+from typing import Callable, Deque, Dict, Generic, List, Optional, Tuple, TypeVar
 
 T = TypeVar("T")
 
@@ -11,11 +11,42 @@ T = TypeVar("T")
 #: fill the memory.
 LIVE_LIMIT = 250_000
 
+#: Bytes that the messages of what is kept may have had on average: far more than those of an honest server, which could
+#: fill the memory with a few otherwise.
+BYTES_EACH = 4096
+
+
+class Log(Generic[T]):
+    """The newest of what came, the oldest first. Requires holding the mirror's lock.
+
+    :param limit: how many are kept, and :data:`BYTES_EACH` times as many bytes
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._bytes = 0
+        self._items: Deque[Tuple[T, int]] = deque()
+
+    def append(self, item: T, size: int) -> None:
+        """Add one.
+
+        :param size: bytes of the message that it came in
+        """
+        self._items.append((item, size))
+        self._bytes += size
+        while len(self._items) > self._limit or self._bytes > self._limit * BYTES_EACH:
+            self._bytes -= self._items.popleft()[1]
+
+    def snapshot(self) -> List[T]:
+        """All of them, in a list that the caller owns."""
+        return [item for item, _ in self._items]
+
 
 class Records(Generic[T]):
     """Objects by id, in the order in which they first came. Requires holding the mirror's lock.
 
-    Of those that are over, the newest ``limit`` are kept; of live ones the newest :data:`LIVE_LIMIT`.
+    Of those that are over, the newest ``limit`` are kept, and :data:`BYTES_EACH` times as many bytes; of live ones the
+    newest :data:`LIVE_LIMIT`.
     """
 
     def __init__(self, limit: int, is_over: Callable[[T], bool]) -> None:
@@ -26,25 +57,31 @@ class Records(Generic[T]):
         self._by_id: Dict[int, T] = {}
         # The ids of the live ones, the oldest first.
         self._live: OrderedDict[int, None] = OrderedDict()
-        # The ids of those that are over, the longest over first.
-        self._over: OrderedDict[int, None] = OrderedDict()
+        # The ids of those that are over, the longest over first, and the bytes of their messages.
+        self._over: OrderedDict[int, int] = OrderedDict()
+        self._bytes = 0
 
-    def put(self, identity: int, record: T) -> None:
-        """Add or replace."""
+    def put(self, identity: int, record: T, size: int) -> None:
+        """Add or replace.
+
+        :param size: bytes of the message that it came in
+        """
         self._by_id[identity] = record
         if not self._is_over(record):
-            self._over.pop(identity, None)
+            self._bytes -= self._over.pop(identity, 0)
             self._live[identity] = None
             if len(self._live) > LIVE_LIMIT:
                 oldest, _ = self._live.popitem(last=False)
                 del self._by_id[oldest]
                 self.forgets = True
-        elif identity not in self._over:
-            self._live.pop(identity, None)
-            self._over[identity] = None
-            if len(self._over) > self._limit:
-                oldest, _ = self._over.popitem(last=False)
-                del self._by_id[oldest]
+            return
+        self._live.pop(identity, None)
+        self._bytes += size - self._over.get(identity, 0)
+        self._over[identity] = size
+        while len(self._over) > self._limit or self._bytes > self._limit * BYTES_EACH:
+            oldest, freed = self._over.popitem(last=False)
+            self._bytes -= freed
+            del self._by_id[oldest]
 
     def get(self, identity: int) -> Optional[T]:
         """The object, or None."""

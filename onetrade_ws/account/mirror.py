@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from functools import partial
-from typing import Any, Callable, Deque, Dict, List, Mapping, Union
+from typing import Any, Callable, Dict, List, Mapping, Union
 
 import attrs
 
 from ..protocol.enums import EventMessageType, OrderStatus, PositionStatus
 from ..protocol.events import ClientEventType, ConnectionState, Event
 from ..protocol.models import Deal, Journal, Notification, Order, Position, ProfitUpdate, Quote, Report
-from .history import LIVE_LIMIT, Records
+from .history import LIVE_LIMIT, Log, Records
 
 logger = logging.getLogger("onetrade_ws.account")
 
@@ -59,8 +59,10 @@ class Account:
         self._deals: Records[Deal] = Records(history_limit, _always)  # by Deal.id
         self._reports: Records[Report] = Records(history_limit, _always)  # by Report.id
         self._quotes: OrderedDict[int, Quote] = OrderedDict()  # by Quote.symbol_id
-        self._journal: Deque[Journal] = deque(maxlen=history_limit)
-        self._notifications: Deque[Notification] = deque(maxlen=history_limit)
+        self._journal: Log[Journal] = Log(history_limit)
+        self._notifications: Log[Notification] = Log(history_limit)
+        # Bytes of the message that is being taken in.
+        self._size = 0
         # What has been said of live ones that had to go. Of the thread that delivers alone.
         self._forgetful = False, False
         self._session_logged_out = False
@@ -81,11 +83,11 @@ class Account:
             EventMessageType.PROFIT_UPDATE: self._put_profit,
             EventMessageType.DEALS_CREATE: deals,
             EventMessageType.DEALS_UPDATE: deals,
-            EventMessageType.JOURNAL_CREATE: self._journal.append,
+            EventMessageType.JOURNAL_CREATE: self._put_journal,
             EventMessageType.REPORT_CREATE: self._put_report,
             EventMessageType.MARKET_FEED: self._put_quote,
-            EventMessageType.INFO: self._notifications.append,
-            EventMessageType.ERROR: self._notifications.append,
+            EventMessageType.INFO: self._put_notification,
+            EventMessageType.ERROR: self._put_notification,
             ClientEventType.STATE_CHANGED: self._put_state,
             ClientEventType.SESSION_IN_USE: self._detect_two_tabs,
             ClientEventType.SESSION_LOGGED_OUT: self._log_out,
@@ -141,13 +143,13 @@ class Account:
     def journal(self) -> List[Journal]:
         """Journal entries, oldest first."""
         with self._lock:
-            return list(self._journal)
+            return self._journal.snapshot()
 
     @property
     def notifications(self) -> List[Notification]:
         """Information and error messages from the server, oldest first."""
         with self._lock:
-            return list(self._notifications)
+            return self._notifications.snapshot()
 
     @property
     def session_logged_out(self) -> bool:
@@ -176,6 +178,7 @@ class Account:
         handler = self._handlers.get(event.type)  # type: ignore[arg-type]
         if handler is not None:
             with self._lock:
+                self._size = len(event.raw)
                 handler(event.data)
             if self._forgetful != (self._orders.forgets, self._positions.forgets):
                 self._forgetful = self._orders.forgets, self._positions.forgets
@@ -187,11 +190,17 @@ class Account:
 
     # The handlers require holding _lock.
 
+    def _put_journal(self, journal: Journal) -> None:
+        self._journal.append(journal, self._size)
+
+    def _put_notification(self, notification: Notification) -> None:
+        self._notifications.append(notification, self._size)
+
     def _put_order(self, order: Order) -> None:
-        self._orders.put(order.id, order)
+        self._orders.put(order.id, order, self._size)
 
     def _put_position(self, position: Position) -> None:
-        self._positions.put(position.id, position)
+        self._positions.put(position.id, position, self._size)
 
     # The specification: "Update order status", "Update position status". Whether the object already carries the new
     # status it leaves open; where it does not, the event's name says what it is.
@@ -210,10 +219,10 @@ class Account:
             self._put_position(attrs.evolve(position, profit=update.profit, total_profit=update.total_profit))
 
     def _put_deal(self, deal: Deal) -> None:
-        self._deals.put(deal.id, deal)
+        self._deals.put(deal.id, deal, self._size)
 
     def _put_report(self, report: Report) -> None:
-        self._reports.put(report.id, report)
+        self._reports.put(report.id, report, self._size)
 
     def _put_quote(self, quote: Quote) -> None:
         self._quotes[quote.symbol_id] = quote

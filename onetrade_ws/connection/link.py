@@ -106,7 +106,7 @@ class Link:
         self._heartbeat = Heartbeat(
             interval=settings.heartbeat_interval,
             beat=lambda: self._transport.send(HEARTBEAT),
-            mark=outgoing.mark,
+            mark=lambda: outgoing.mark(self._transport.send),
             read_up_to=self._server_has_read,
             failed=self._stream.abort,
         )

@@ -206,9 +206,12 @@ class OutgoingQueue:
         """Whether something was written that the server has not read for sure."""
         return self._written_here > self._read_here
 
-    def mark(self) -> int:
-        """How far writing has come on this connection: for :meth:`read_up_to`."""
-        return self._written_here
+    def mark(self, write: Write) -> int:
+        """How far writing has come on a connection: for :meth:`read_up_to`.
+
+        :param write: what that connection is attached with, or is going to be
+        """
+        return self._written_here if self._write == write else 0
 
     def read_up_to(self, mark: int, write: Write) -> None:
         """The server has read everything that was written before ``mark`` was taken. On any thread; does not block.
@@ -220,7 +223,7 @@ class OutgoingQueue:
                 return
             for number in range(self._read_here + 1, mark + 1):
                 self._in_doubt.pop(number, None)
-            self._read_here = max(self._read_here, mark)
+            self._read_here = max(self._read_here, min(mark, self._written_here))
 
     def detach(self, write: Write) -> None:
         """A connection is gone: what is sent from now on waits, unless another one is attached already. What was

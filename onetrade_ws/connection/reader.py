@@ -194,7 +194,9 @@ class FrameReader:
             length = int.from_bytes(buffer.chunk[buffer.position + 2 : buffer.position + size], "big")
         # A control frame may come between the fragments of a message, and is not part of it.
         if not opcode & _CONTROL and len(self._fragments) + length > self._limit:
-            raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, f"a message of more than {self._limit} bytes")
+            raise ProtocolError(
+                CloseCode.MESSAGE_TOO_BIG, f"a message of more than {self._limit} bytes (max_message_size)"
+            )
         return buffer.available >= size + length
 
     def _receive_at_least(self, size: int) -> None:

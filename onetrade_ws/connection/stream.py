@@ -7,6 +7,7 @@ or not at all as far as the peer can tell, puts a deadline on everything, and ca
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import selectors
@@ -317,7 +318,7 @@ class Stream:
             except InterruptedError:
                 continue
             except OSError as error:
-                raise self._fail(ConnectionLostError(_words(error))) from None
+                raise self._fail(self._loss(error)) from None
             if not chunk:
                 raise self._fail(ConnectionLostError("the server closed it without a close frame"))
             self.touch()
@@ -415,13 +416,14 @@ class Stream:
                 self._wait_to_write(sock, selectors.EVENT_READ, deadline)
             except InterruptedError:
                 continue
-            except ssl.SSLError as error:
-                raise self._fail(ConnectionLostError(_words(error))) from None
             except OSError as error:
+                problem = self._loss(error)
+                if isinstance(error, ssl.SSLError) or isinstance(problem, ConnectionStalledError):
+                    raise self._fail(problem) from None
                 # The peer has gone. What it said before may lie here unread: the reader finds the end by itself.
-                self._write_error = ConnectionLostError(_words(error))
+                self._write_error = problem
                 self.on_failure()
-                raise self._write_error from None
+                raise problem from None
 
     def _wait_to_write(self, sock: _Socket, event: int, deadline: Deadline) -> None:
         try:
@@ -431,6 +433,12 @@ class Stream:
             raise self._fail(stalled) from None
 
     # -- the end --------------------------------------------------------------------------------------------
+
+    def _loss(self, error: OSError) -> ConnectionLostError:
+        # What the system says when it was told how long to wait for an acknowledgement.
+        if error.errno == errno.ETIMEDOUT and self._patience is not None:
+            return ConnectionStalledError("the server took nothing", self._patience)
+        return ConnectionLostError(_words(error))
 
     def finish(self, timeout: float) -> None:
         """Say that nothing more will be sent, and receive and forget what comes, until the peer says the same: on the

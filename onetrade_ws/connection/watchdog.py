@@ -70,7 +70,8 @@ class Watchdog:
                 if left <= 0:
                     self._stalled(ConnectionStalledError("the server gave no sign of life", self._patience))
                     return
-                pause = min(left, self._quotes())
+                # Often enough that a hold-up of a timeout's length shows as coming late, whenever it begins.
+                pause = min(left, self._quotes(), self._timeout / 2)
                 if self._stop.wait(pause):
                     return
                 woken = time.monotonic()

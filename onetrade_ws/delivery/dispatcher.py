@@ -31,6 +31,8 @@ UNKNOWN = "unknown"
 
 # Seconds between two looks at the deadline, while wait() delivers on the host's thread.
 _SLICE = 0.1
+# Seconds that the dispatcher gets to end, when the time is over already.
+_MOMENT = 0.1
 
 
 class Dispatcher:
@@ -113,6 +115,8 @@ class Dispatcher:
 
         :returns: False when a callback did not return in time
         """
+        # However late it is, who has nothing to do is not taken for one that is stuck.
+        deadline = Deadline(_MOMENT) if deadline.expired else deadline
         with self._condition:
             thread = self._thread
             if thread is None or self.is_delivering_here():
@@ -127,9 +131,8 @@ class Dispatcher:
                 return True
             stuck = self._discarding
         if stuck:
-            logger.warning(
-                "a callback has not returned in time; what waits behind it reaches the mirror alone"
-            )
+            # Not on this thread: a log handler of the program's may wait for it, or for one that waits for it.
+            threading.Thread(target=_log_stuck, name="onetrade-ws log", daemon=True).start()
             return False
         return deadline.join(thread)
 
@@ -310,3 +313,9 @@ class Dispatcher:
         if event.type is not ClientEventType.CALLBACK_ERROR:
             data = CallbackError(event=event, callback=callback, error=error)
             self._reports.append(Event(ClientEventType.CALLBACK_ERROR, data, event.received_at))
+
+
+def _log_stuck() -> None:
+    # A log handler of the program's may raise.
+    with contextlib.suppress(Exception):
+        logger.warning("a callback has not returned in time; what waits behind it reaches the mirror alone")

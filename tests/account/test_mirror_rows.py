@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import attrs
 import pytest
@@ -395,6 +395,28 @@ def test_symbols_that_a_server_makes_up_do_not_fill_the_memory(account: Account)
     for identity in range(21_000):
         apply(account, EventMessageType.MARKET_FEED, Quote(symbol_id=identity, bid=1.0, ask=2.0))
     assert list(account.quotes) == list(range(1_000, 21_000))
+
+
+@pytest.mark.parametrize("name", ["notifications", "journal", "reports", "orders"])
+def test_texts_that_a_server_makes_long_do_not_fill_the_memory(name: str) -> None:
+    account = Account(100)
+    made: Dict[str, Tuple[EventMessageType, Callable[[int], Any]]] = {
+        "notifications": (
+            EventMessageType.INFO,
+            lambda number: notification(EventMessageType.INFO, str(number)),
+        ),
+        "journal": (EventMessageType.JOURNAL_CREATE, journal),
+        "reports": (EventMessageType.REPORT_CREATE, report),
+        "orders": (EventMessageType.ORDERS_CANCEL, order),
+    }
+    event_type, make = made[name]
+    for number in range(100):
+        account.apply(Event(event_type, make(number), 0.0, b"x" * 50_000))
+    # As many as a hundred usual ones have bytes.
+    assert len(getattr(account, name)) == 100 * 4096 // 50_000
+    for number in range(100, 200):
+        account.apply(Event(event_type, make(number), 0.0, b"x"))
+    assert len(getattr(account, name)) == 100
 
 
 # -- user state -----------------------------------------------------------------------------------------------------

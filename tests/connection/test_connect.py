@@ -511,6 +511,15 @@ def no_upgrade(peer: Peer) -> None:
     peer.read_until_end()
 
 
+def more_than_was_offered(peer: Peer) -> None:
+    peer.send(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %s\r\nsec-websocket-extensions: permessage-deflate\r\n\r\n"
+        % peer.accept_value().encode()
+    )
+    peer.read_until_end()
+
+
 def a_header_that_is_none(peer: Peer) -> None:
     peer.send(b"HTTP/1.1 101 Switching Protocols\r\nno colon here\r\n\r\n")
     peer.read_until_end()
@@ -541,6 +550,7 @@ def endless_headers(peer: Peer) -> None:
     [
         (wrong_accept, "breaks the protocol"),
         (no_upgrade, "breaks the protocol"),
+        (more_than_was_offered, "not offered"),
         (a_header_that_is_none, "breaks the protocol"),
         (not_http, "not HTTP"),
         (no_status, "not HTTP"),

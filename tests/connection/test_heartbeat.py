@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from typing import Any, List
@@ -258,6 +259,18 @@ def test_its_thread_ends_with_the_connection(simulator: Simulator, make_client: 
         with pytest.raises(Exception, match=r"lost|logged out"):
             client.wait(TIMEOUT)
     assert client_threads() == []
+
+
+def test_a_program_that_is_held_up_itself_is_no_stall(simulator: Simulator, make_client: MakeClient) -> None:
+    """Foreign code that keeps all other threads from running, for longer than a silence is borne."""
+    client = make_client(simulator, heartbeat_interval=0.1, heartbeat_timeout=1.0)
+    client.connect()
+    # Unlike CDLL it does not let other threads run meanwhile.
+    foreign = ctypes.PyDLL(None)
+    for _ in range(2):
+        foreign.usleep(1_500_000)
+        wait_for_beats(simulator, beats(simulator) + 2)
+    assert simulator.connections_total == 1
 
 
 def test_a_reader_that_is_held_up_is_no_stall(simulator: Simulator, make_client: MakeClient) -> None:

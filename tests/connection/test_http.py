@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Callable, List
 
 import pytest
 
@@ -89,6 +90,20 @@ def bad_gzip(peer: Peer) -> None:
     peer.answer(200, b"this is no gzip", headers="Content-Encoding: gzip\r\n")
 
 
+def half_a_gzip(peer: Peer) -> None:
+    peer.answer(200, gzip.compress(bytes(range(256)))[:-20], headers="Content-Encoding: gzip\r\n")
+
+
+def packed_twice(peer: Peer) -> None:
+    peer.answer(200, gzip.compress(gzip.compress(b"{}")), headers="Content-Encoding: gzip, gzip\r\n")
+
+
+def endless_chunk_head(peer: Peer) -> None:
+    peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;")
+    while True:
+        peer.send(b"x" * 100_000)
+
+
 def bad_chunks(peer: Peer) -> None:
     peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
     peer.finish()
@@ -109,6 +124,9 @@ def half_a_body(peer: Peer) -> None:
         endless_line,
         not_http,
         bad_gzip,
+        half_a_gzip,
+        packed_twice,
+        endless_chunk_head,
         bad_chunks,
         half_a_body,
     ],
@@ -126,6 +144,19 @@ def test_an_answer_that_is_none(
     assert caught.value.host == server.address
     assert caught.value.reason
     assert client_threads() == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [("gzip", gzip.compress), ("X-GZip", gzip.compress), ("deflate", zlib.compress)]
+)
+def test_an_answer_that_is_packed_without_being_asked_for(
+    hostile: MakeHostile, make_client: MakeClient, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    body = pack(b'{"success": false, "message": "session is already used"}')
+    server = hostile(http=lambda peer: peer.answer(400, body, headers=f"Content-Encoding: {encoding}\r\n"))
+    with pytest.raises(SessionInUseError):
+        make_client(server).connect()
+    assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
 def drip_a_body(peer: Peer) -> None:

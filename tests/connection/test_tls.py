@@ -136,6 +136,24 @@ def test_a_bad_certificate_is_final(
         client.wait(TIMEOUT)
 
 
+def test_a_name_in_the_subject_alone_is_none(
+    hostile: MakeHostile,
+    make_client: MakeClient,
+    authority: certificates.Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the library's own context, on the Python versions whose default one still looks there, too."""
+    bundle = tmp_path / "bundle.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    server: HostileServer = hostile(tls=certificates.named_in_its_subject_alone(authority))
+    client = make_client(server, url=server.ws_url.replace("127.0.0.1", "localhost"))
+    with pytest.raises(CertificateError):
+        client.connect()
+    assert server.requests == []
+
+
 def test_a_private_authority_is_not_trusted_by_itself(
     hostile: MakeHostile, make_client: MakeClient, tls: ssl.SSLContext
 ) -> None:

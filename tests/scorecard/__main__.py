@@ -193,6 +193,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(10**9) if options.seed is None else options.seed
     chosen = [row for row in rows() if options.row is None or row.number in options.row]
+    if options.row is not None and len(chosen) != len(set(options.row)):
+        parser.error(f"there are rows 1 to {ROWS}")
 
     result_to = os.environ.pop(_RESULT, None)
     if result_to is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import re
+import resource
 import sys
 from pathlib import Path
 from typing import Any, Dict
@@ -17,6 +18,7 @@ from tests.scorecard.bombs import Bomb, bombs
 
 # Seconds within which a bomb that ends the client must have ended it.
 _LONGEST = 40.0
+_AT_MOST = 2 << 30
 _STATUS = Path("/proc/self/status")
 
 
@@ -45,6 +47,8 @@ def _settings(bomb: Bomb, limit: int) -> Dict[str, Any]:
 
 def main() -> None:
     """Warm up, be thrown at, and print what it came to, as JSON."""
+    # So that a bomb that works harms nobody else.
+    resource.setrlimit(resource.RLIMIT_AS, (_AT_MOST, _AT_MOST))
     name, limit, harmless, url, seconds = sys.argv[1:]
     bomb = bombs(int(limit))[name]
     settings = _settings(bomb, int(limit))

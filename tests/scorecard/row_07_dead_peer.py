@@ -323,8 +323,8 @@ def _interpreter_is_held(wanted: int, clock: _WallClock) -> float:
         losses: List[str] = []
         client.subscribe(ClientEventType.RECONNECTING, lambda event: losses.append(str(event.data.reason)))
         with client:
-            for _ in range(max(2, wanted // 5)):
-                foreign.usleep(int((_INTERVAL + _TIMEOUT) * 1.5e6))
+            for number in range(max(4, wanted // 3)):
+                foreign.usleep(int((_INTERVAL + _TIMEOUT) * (1.1 + number % 4 / 5) * 1e6))
                 with client.expect("answer", timeout=_SAFETY):
                     client.send("question")
         process.communicate()

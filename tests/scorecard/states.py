@@ -151,6 +151,12 @@ def tcp_unanswered(step: str) -> Iterator[Scene]:
             raise FellShort("a connection was made afterwards")
 
 
+def silent_proxy(scheme: str) -> ContextManager[Scene]:
+    server = HostileServer(tcp=Peer.read_until_end)
+    settings = {"url": "ws://127.0.0.1:9", "proxy": f"{scheme}://{server.address}"}
+    return _connecting(server, lambda server: server.accepted, **settings)
+
+
 @contextlib.contextmanager
 def name_looked_up(step: str) -> Iterator[Scene]:
     """The system's look-up cannot be interrupted: its thread ends when it has its answer."""
@@ -276,12 +282,12 @@ def flooded_with_pings() -> Iterator[Scene]:
 def flooded_with_messages() -> Iterator[Scene]:
     def script(peer: Peer) -> None:
         peer.upgrade()
-        flood = event_frame("flood") * 100
+        flood = event_frame("flood", "x" * 1000) * 100
         while True:
             peer.send(flood)
 
-    # What has come is delivered first: so little that it is not that which takes the time.
-    with _open(script, queue_limit=100_000) as (client, server):
+    # What has come is delivered first: so few events that it is not that which takes the time.
+    with _open(script, queue_limit=1_000_000) as (client, server):
         client.wait_for("flood", timeout=TIMEOUT)
         yield Scene(client, server)
 
@@ -438,6 +444,8 @@ SCENES: Dict[str, Play] = {
     "TCP of the WebSocket is not answered": partial(tcp_unanswered, "WebSocket"),
     "TLS of the validation is not answered": partial(silent_tls, "validation"),
     "TLS of the WebSocket is not answered": partial(silent_tls, "WebSocket"),
+    "an HTTP proxy does not answer": partial(silent_proxy, "http"),
+    "a SOCKS proxy does not answer": partial(silent_proxy, "socks5"),
     "the login is not answered": silent_login,
     "the validation is not answered": silent_validation,
     "the validation's answer drips": dripping_validation,
