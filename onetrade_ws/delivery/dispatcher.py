@@ -131,8 +131,8 @@ class Dispatcher:
                 return True
             stuck = self._discarding
         if stuck:
-            # Not on this thread: a log handler of the program's may wait for it, or for one that waits for it.
-            threading.Thread(target=_log_stuck, name="onetrade-ws log", daemon=True).start()
+            # Logged when the callback has returned, and not on this thread: a log handler of the program's may wait for
+            # it, or for one that waits for it.
             return False
         return deadline.join(thread)
 
@@ -176,7 +176,13 @@ class Dispatcher:
                     self._thread = self._deliverer = None
                     self._depth = 0
                     self._condition.notify_all()
-                    return
+                    break
+        if self._discarding:
+            # A log handler of the program's may raise.
+            with contextlib.suppress(Exception):
+                logger.warning(
+                    "a callback has not returned in time; what waited behind it reached the mirror alone"
+                )
 
     # -- the host's thread ----------------------------------------------------------------------------------
 
@@ -313,9 +319,3 @@ class Dispatcher:
         if event.type is not ClientEventType.CALLBACK_ERROR:
             data = CallbackError(event=event, callback=callback, error=error)
             self._reports.append(Event(ClientEventType.CALLBACK_ERROR, data, event.received_at))
-
-
-def _log_stuck() -> None:
-    # A log handler of the program's may raise.
-    with contextlib.suppress(Exception):
-        logger.warning("a callback has not returned in time; what waits behind it reaches the mirror alone")

@@ -121,7 +121,8 @@ def run(row: Row, full: bool, seed: int) -> Result:
         answer.seek(0)
         text = answer.read()
     seconds = time.monotonic() - started
-    if not text:
+    if not text or child.returncode:
+        # Also when it had its result and then could not end.
         lines = output.splitlines()[-30:]
         return Result(row, "FELL SHORT", f"it ended with {child.returncode}", lines, seconds)
     found = json.loads(text)

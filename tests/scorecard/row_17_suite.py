@@ -104,7 +104,7 @@ def flakes(root: Path, runs: int, seed: int, arguments: Sequence[str]) -> List[s
     """Run the suite so many times: a line for each that failed, and what failed in it."""
     found: List[str] = []
     for number in range(runs):
-        run = run_suite(root, seed + number, "-n", "2", *arguments)
+        run = run_suite(root, seed + number, "-n", "4", *arguments)
         if run.status or not run.counts.get("passed"):
             found.append(f"run {number + 1} of {runs}, --randomly-seed={seed + number}: {run.counts}")
             found += run.last_lines()
@@ -135,7 +135,7 @@ def measure(full: bool, seed: int) -> Outcome:
         copy_tree(Path(directory))
         details = flakes(Path(directory), runs, seed, () if full else _RACY)
     failed_runs = sum(line.startswith("run ") for line in details)
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         reasons = list(pool.map(lambda bug: escaped(bug, seed), bugs))
     details += [f"not caught: {bug.name}: {reason}" for bug, reason in zip(bugs, reasons) if reason]
     caught = sum(not reason for reason in reasons)
