@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import subprocess
@@ -608,6 +609,38 @@ def test_connect_while_another_thread_disconnects(simulator: Simulator, make_cli
         leaving.result()
         client.disconnect()
         assert_gone(client)
+
+
+def test_a_log_handler_that_needs_the_thread_that_leaves(
+    hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    """As one that writes to a window does: the reader waits in it, and it for the thread that disconnects."""
+    left, entered = threading.Event(), threading.Event()
+
+    class Window(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                entered.set()
+                left.wait(3 * TIMEOUT)
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        while b'"go"' not in peer.read_frame().payload:
+            pass
+
+    client = make_client(hostile(script))
+    client.connect()
+    handler = Window()
+    logging.getLogger("onetrade_ws").addHandler(handler)
+    try:
+        client.send("go")
+        assert entered.wait(TIMEOUT)
+        client.disconnect(timeout=0.2)
+        assert client.state is ConnectionState.CLOSED
+    finally:
+        left.set()
+        logging.getLogger("onetrade_ws").removeHandler(handler)
+    join_client_threads()
 
 
 def test_iterators_end(simulator: Simulator, make_client: MakeClient) -> None:
