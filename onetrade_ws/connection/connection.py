@@ -64,9 +64,9 @@ class Connection:
 
     @property
     def heartbeat_round_trip(self) -> Optional[float]:
-        """Seconds from the last answered beat to its answer."""
+        """Seconds from the last answered beat to its answer; None while not open."""
         supervisor = self._lifecycle.life
-        return None if supervisor is None else supervisor.heartbeat_round_trip
+        return None if supervisor is None or self.state is not OPEN else supervisor.heartbeat_round_trip
 
     @property
     def session_valid(self) -> Optional[bool]:
@@ -87,7 +87,7 @@ class Connection:
         if event.data.new is OPEN:
             self.freshness.opened()
         else:
-            self.freshness.closed()
+            self.freshness.closed(for_good=event.data.new is CLOSED)
         # It may raise where a life begins, which has not begun then.
         self._announce(event)
         if event.data.new is CLOSED:

@@ -66,10 +66,15 @@ class Freshness:
             if not self._stale:
                 self._begin_quiet()
 
-    def closed(self) -> None:
-        """The connection is gone: no quotes can come."""
+    def closed(self, *, for_good: bool) -> None:
+        """The connection is gone: no quotes can come.
+
+        :param for_good: whether the client has ended, so that nothing that was said before counts in its next life
+        """
         with self._lock:
             self._open = False
+            if for_good:
+                self._stale = False
 
     def quotes_came(self) -> None:
         """On the reader thread, for each batch with quotes in it."""
@@ -102,7 +107,9 @@ class Freshness:
             self._announce(Event(ClientEventType.STALE, data, time.time()))
         # A log handler of the program's that raises must not cost the connection.
         with contextlib.suppress(Exception):
-            logger.warning("no quote for %g s, of %d symbols", self._stale_after, len(data.symbol_ids))
+            logger.warning(
+                "no quote for %g s; symbols subscribed to: %d", self._stale_after, len(data.symbol_ids)
+            )
         return self._stale_after
 
     def _begin_quiet(self) -> None:

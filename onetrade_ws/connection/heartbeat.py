@@ -71,7 +71,8 @@ class Heartbeat:
 
     def answered(self) -> None:
         """The answer to a beat arrived. On the reader thread."""
-        self._answers += 1
+        # One that nobody asked for must not count for a beat to come.
+        self._answers = min(self._answers + 1, self._beats)
         while self._awaited and self._awaited[0][0] <= self._answers:
             number, since, mark = self._awaited.popleft()
             if number == self._answers:

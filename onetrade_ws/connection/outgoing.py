@@ -20,12 +20,16 @@ logger = logging.getLogger("onetrade_ws.connection")
 
 Write = Callable[[str], None]
 
+# On so many connections in a row a message is tried that breaks each of them.
+_FAILURES = 5
+
 
 @unique
 class MessageStatus(Enum):
     """What is known of a message that was given to ``send()``."""
 
-    #: It was not written whole: the server cannot have acted on it. It waits for a connection, unless it was cancelled.
+    #: It was not written whole: the server cannot have acted on it. It waits for a connection, unless it was cancelled,
+    #: or given up because five connections in a row broke over it.
     NOT_SENT = "not sent"
     #: It was written whole.
     WRITTEN = "written"
@@ -38,11 +42,21 @@ class OutgoingMessage:
     """A message that was given to ``send()``, and what becomes of it. Its attributes can be read on any thread.
 
     The protocol has no receipts. But the server reads in order, so that its answer to a heartbeat shows that it has
-    read what was written before that: from then on ``WRITTEN`` is the last word. After a loss before that it is
-    ``UNKNOWN``.
+    read what was written before that: from then on ``WRITTEN`` is the last word, and :attr:`confirmed` is true. After a
+    loss before that it is ``UNKNOWN``.
     """
 
-    __slots__ = ("__weakref__", "_cancelled", "_queue", "_status", "_text", "_waits", "event_type")
+    __slots__ = (
+        "__weakref__",
+        "_cancelled",
+        "_confirmed",
+        "_failures",
+        "_queue",
+        "_status",
+        "_text",
+        "_waits",
+        "event_type",
+    )
 
     def __init__(self, event_type: str, text: str, queue: OutgoingQueue) -> None:
         #: The message's type, as given to ``send()``.
@@ -52,20 +66,31 @@ class OutgoingMessage:
         self._status = MessageStatus.NOT_SENT
         self._waits = False
         self._cancelled = False
+        self._confirmed = False
+        # On how many connections in a row it could not be written whole.
+        self._failures = 0
 
     @property
     def status(self) -> MessageStatus:
         """What is known of it now."""
         return self._status
 
-    def wait(self, timeout: Optional[float] = None) -> MessageStatus:
+    @property
+    def confirmed(self) -> bool:
+        """Whether the server has shown, by the answer to a later heartbeat, that it has read the message. It says
+        nothing of what the server made of it."""
+        return self._confirmed
+
+    def wait(self, timeout: Optional[float] = None, *, confirmed: bool = False) -> MessageStatus:
         """Block until it was written, or never will be as things stand: it was cancelled, the client is closed, or it
         is one of the four subscription messages, which do not wait: what they want is remembered, and restored.
 
         :param timeout: seconds; None: as long as it takes
+        :param confirmed: wait until the status is final: ``WRITTEN`` and :attr:`confirmed`, or ``UNKNOWN``; by default
+            that takes up to ``heartbeat_interval`` seconds
         :returns: the status then
         """
-        return self._queue.wait(self, Deadline(timeout))
+        return self._queue.wait(self, confirmed, Deadline(timeout))
 
     def cancel(self) -> bool:
         """Take it out of the queue. Blocks while a message is being written, at most ``heartbeat_timeout`` seconds.
@@ -84,7 +109,8 @@ class OutgoingQueue:
 
     While attached to a connection, a message goes out on the thread that sends it, after everything that was
     queued before it. While detached, it waits. A message leaves the queue when it has been written whole; one
-    that could not be written whole cannot have been acted upon, and goes out first on the next connection.
+    that could not be written whole cannot have been acted upon, and goes out first on the next connection; but not
+    for ever, as a server may hang up over just this message.
 
     :param limit: how many messages may wait
     :param on_symbols: called with the symbols that are subscribed to, when they have changed; must not block
@@ -160,13 +186,16 @@ class OutgoingQueue:
                 self._changed.notify_all()
             return True
 
-    def wait(self, message: OutgoingMessage, deadline: Deadline) -> MessageStatus:
-        """Block until a message was written, or there is nothing to wait for."""
+    def wait(self, message: OutgoingMessage, confirmed: bool, deadline: Deadline) -> MessageStatus:
+        """Block until a message was written, or its status is final, or there is nothing to wait for."""
+
+        def is_over() -> bool:
+            if confirmed and message._status is MessageStatus.WRITTEN:
+                return message._confirmed
+            return not (message._waits and self._alive)
+
         with self._changed:
-            deadline.wait_for(
-                self._changed,
-                lambda: not (message._waits and self._alive),
-            )
+            deadline.wait_for(self._changed, is_over)
             return message._status
 
     # -- the connection's side ------------------------------------------------------------------------------
@@ -222,7 +251,10 @@ class OutgoingQueue:
             if self._write != write:
                 return
             for number in range(self._read_here + 1, mark + 1):
-                self._in_doubt.pop(number, None)
+                message = self._in_doubt.pop(number, None)
+                if message is not None:
+                    message._confirmed = True
+            self._changed.notify_all()
             self._read_here = max(self._read_here, min(mark, self._written_here))
 
     def detach(self, write: Write) -> None:
@@ -240,7 +272,7 @@ class OutgoingQueue:
             # A log handler of the program's that raises must not cost the thread.
             with contextlib.suppress(Exception):
                 logger.warning(
-                    "%d messages were on their way when the connection was lost: the server may have them or not",
+                    "the connection ended with messages on their way (%d): the server may have them or not",
                     doubtful,
                 )
 
@@ -255,6 +287,7 @@ class OutgoingQueue:
             for message in list(self._in_doubt.values()):
                 message._status = MessageStatus.UNKNOWN
             self._in_doubt.clear()
+            self._changed.notify_all()
             self._written_here = self._read_here = 0
         return doubtful
 
@@ -271,7 +304,7 @@ class OutgoingQueue:
             if written:
                 self._note_written(message)
             else:
-                self._queue.appendleft(message)
+                self._queue_again(message)
 
     def _write_or_detach(self, message: OutgoingMessage) -> bool:
         # Requires holding _lock.
@@ -284,6 +317,23 @@ class OutgoingQueue:
             self._write = None
             return False
         return True
+
+    def _queue_again(self, message: OutgoingMessage) -> None:
+        # Requires holding _lock.
+        message._failures += 1
+        if message._failures < _FAILURES:
+            self._queue.appendleft(message)
+            return
+        # Most likely the server hangs up over it: those behind it would never get through.
+        with self._changed:
+            message._waits = False
+            self._changed.notify_all()
+        with contextlib.suppress(Exception):
+            logger.error(
+                "a message of type %r could not be written on %d connections: given up, it was not sent",
+                str(message.event_type),
+                _FAILURES,
+            )
 
     def _note_written(self, message: OutgoingMessage, status: MessageStatus = MessageStatus.WRITTEN) -> None:
         # Requires holding _lock.

@@ -53,7 +53,7 @@ def _tunnel(name: str, proxy: Proxy) -> Tunnel:
     else:
         return Tunnel(proxy)
     raise ConfigurationError(
-        name, proxy.url, 'it needs python-socks, an extra: pip install "onetrade-ws[proxy]"'
+        name, proxy.url, 'it needs python-socks, this library\'s extra "proxy": pip install python-socks'
     )
 
 

@@ -83,9 +83,9 @@ class Codec:
                 event_type, data = decode_message(frame.payload)
             except DecodeError as error:
                 return [self._failed(error, frame.received_at)]
-            if not isinstance(event_type, EventMessageType):
+            if not isinstance(event_type, EventMessageType) and self._is_news("unknown", event_type):
                 shown = self.shown(event_type)
-                self._log_once(("unknown", shown), "unknown message type %r: delivered under its name", shown)
+                logger.warning("unknown message type %r: delivered under its name", shown)
             return [Event(event_type, data, frame.received_at, frame.payload)]
         return self._decode_records(frame)
 
@@ -116,18 +116,20 @@ class Codec:
         return events
 
     def _failed(self, error: DecodeError, received_at: float) -> Event:
-        self._log_once(
-            ("undecodable", error.event_type or "", error.path, error.reason),
-            "cannot decode a frame, delivered as DECODE_ERROR: %s (the same again will not be logged)",
-            error,
-        )
+        if self._is_news("undecodable", error.event_type or "", error.path, error.reason):
+            logger.warning(
+                "cannot decode a frame, delivered as DECODE_ERROR: %s (the same again will not be logged)",
+                error,
+            )
         # Its frames, and the JSON error behind it, hold the message once more.
         return Event(ClientEventType.DECODE_ERROR, detached(error), received_at, error.raw)
 
-    def _log_once(self, key: Tuple[str, ...], message: str, *arguments: object) -> None:
-        if key not in self._logged and len(self._logged) < _LOGGED_AT_MOST:
-            self._logged.add(key)
-            logger.warning(message, *arguments)
+    def _is_news(self, *what: str) -> bool:
+        """Whether it is to be logged: once each, and not without end."""
+        if what in self._logged or len(self._logged) >= _LOGGED_AT_MOST:
+            return False
+        self._logged.add(what)
+        return True
 
 
 def decode_message(raw: bytes) -> Tuple[Union[EventMessageType, str], Any]:

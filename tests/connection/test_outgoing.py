@@ -618,3 +618,62 @@ def test_waiting_for_a_subscription_message_never_blocks(
     client.connect()
     # It changes nothing, and is not sent; or connecting does it.
     assert message.wait() is NOT_SENT
+
+
+def test_waiting_for_a_message_to_be_confirmed(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator, heartbeat_interval=0.02)
+    client.connect()
+    message = client.send("note", 1)
+    assert message.wait(TIMEOUT, confirmed=True) is WRITTEN
+    assert message.confirmed
+    simulator.heartbeat_reply = False
+    confirmed(client, simulator)
+    unanswered = client.send("note", 2)
+    assert unanswered.wait(0.05, confirmed=True) is WRITTEN
+    assert not unanswered.confirmed
+    waiting = Background(lambda: unanswered.wait(TIMEOUT, confirmed=True))
+    simulator.drop()
+    assert waiting.result() is UNKNOWN
+    assert not unanswered.confirmed
+
+
+def test_an_answer_that_nobody_asked_for_confirms_nothing(
+    hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade(text_frame("10") * 5 + event_frame("sent"))
+        while b'"note"' not in peer.read_frame().payload:
+            pass
+        peer.hold()
+
+    client = make_client(hostile(script), account_updates=False, heartbeat_interval=0.02)
+    with client.expect("sent", timeout=TIMEOUT):
+        client.connect()
+    message = client.send("note")
+    assert message.wait(0.1, confirmed=True) is WRITTEN
+    assert not message.confirmed
+
+
+def test_a_message_that_the_server_hangs_up_over_does_not_block_the_others(
+    hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        # Behind the heartbeat, a frame of seven bytes, comes a message. This server takes none of more than 64 KiB, and
+        # looks at its length alone.
+        data = b""
+        while len(data) < 9:
+            data += peer.receive()
+        if data[8] & 0x7F == 127:
+            peer.send(close_frame(1009, "too big"))
+            peer.reset()
+            return
+        peer.read_until_end()
+
+    client = make_client(hostile(script, receive_buffer=4096), account_updates=False)
+    large = client.send("large", "x" * 20_000_000)
+    small = client.send("small")
+    client.connect()
+    assert small.wait(3 * TIMEOUT) is WRITTEN
+    assert large.wait() is NOT_SENT
+    assert client.stats().messages_waiting == 0

@@ -217,11 +217,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     summary = ", ".join(
         f"{count} {verdict}" for verdict, count in counts.items() if count or verdict == "met"
     )
-    print(f"{len(results)} rows: {summary}; {kind}, seed {seed}, {time.monotonic() - started:.0f} s")
+    count = "1 row" if len(results) == 1 else f"{len(results)} rows"
+    print(f"{count}: {summary}; {kind}, seed {seed}, {time.monotonic() - started:.0f} s")
     missing = options.row is None and {result.row.number for result in results} != set(range(1, ROWS + 1))
     if missing:
         print(f"There should be {ROWS} rows.")
-    return 1 if counts["FELL SHORT"] or missing else 0
+    # Autobahn needs a Python that few machines still have. Everything else can be had.
+    unproven = options.full and any(row.verdict == "not run" and row.row.number != 1 for row in results)
+    return 1 if counts["FELL SHORT"] or missing or unproven else 0
 
 
 if __name__ == "__main__":

@@ -201,5 +201,8 @@ def measure(full: bool, seed: int) -> Outcome:
     details = [f"{case}: {results[case]}, by default {by_default.get(case)}" for case in compared.short()]
     details += [f"{case}: no result" for case in lost]
     details.append(f"non-strict: {', '.join(non_strict) or 'none'}; run again: {', '.join(again) or 'none'}")
-    met = not (compared.short() or lost) and len(non_strict) <= _NON_STRICT_AT_MOST
+    expected = 301 if full else 247
+    met = (
+        not (compared.short() or lost) and len(non_strict) <= _NON_STRICT_AT_MOST and len(results) == expected
+    )
     return Outcome(figure, met, details)
