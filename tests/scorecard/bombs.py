@@ -124,6 +124,14 @@ def _other_symbols(peer: Peer) -> None:
         number += 1000
 
 
+def _long_texts(peer: Peer) -> None:
+    """Notifications, of which the mirror keeps the newest, each as long as a message may be nearly."""
+    peer.upgrade()
+    notification = event_frame("info", {"message": "x" * 900_000})
+    while True:
+        peer.send(notification)
+
+
 def _floods_and_resets(peer: Peer) -> None:
     """A flood on each of many connections, which are lost in the middle of it."""
     peer.upgrade(event_frame("stick"))
@@ -215,6 +223,7 @@ def bombs(limit: int) -> Dict[str, Bomb]:
         "pongs without end": Bomb(in_the_stream(b"", _pongs)),
         "messages of ever other types": Bomb(_other_types),
         "quotes of ever other symbols": Bomb(_other_symbols),
+        "notifications of a megabyte": Bomb(_long_texts, settings={"history_limit": 1000}),
         "handshake headers without end": Bomb(
             without_end(_SWITCHING, b"X-Filler: " + b"x" * 1000 + b"\r\n"), error=HandshakeError
         ),
