@@ -34,7 +34,9 @@ class Log(Generic[T]):
         """
         self._items.append((item, size))
         self._bytes += size
-        while len(self._items) > self._limit or self._bytes > self._limit * BYTES_EACH:
+        while len(self._items) > self._limit or (
+            len(self._items) > 1 and self._bytes > self._limit * BYTES_EACH
+        ):
             self._bytes -= self._items.popleft()[1]
 
     def snapshot(self) -> List[T]:
@@ -78,7 +80,9 @@ class Records(Generic[T]):
         self._live.pop(identity, None)
         self._bytes += size - self._over.get(identity, 0)
         self._over[identity] = size
-        while len(self._over) > self._limit or self._bytes > self._limit * BYTES_EACH:
+        while len(self._over) > self._limit or (
+            len(self._over) > 1 and self._bytes > self._limit * BYTES_EACH
+        ):
             oldest, freed = self._over.popitem(last=False)
             self._bytes -= freed
             del self._by_id[oldest]

@@ -43,8 +43,8 @@ class Heartbeat:
         self._read_up_to = read_up_to
         self._failed = failed
         self._stop = threading.Event()
-        # Guards that no two beats have one number.
-        self._lock = threading.Lock()
+        # Guards that no two beats have one number. Reentrant: a signal handler may disconnect in the middle of it.
+        self._lock = threading.RLock()
         self._beats = 0
         self._answers = 0
         # The beats whose answers are waited for: their numbers, when they went out on the monotonic clock, and their

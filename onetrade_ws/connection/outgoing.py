@@ -14,14 +14,15 @@ from ..deadline import Deadline
 from ..errors import OneTradeError, QueueFullError
 from ..protocol.enums import EventMessageType
 from ..protocol.outgoing import encode
+from .stream import TornFrameError
 from .subscriptions import SUBSCRIPTION_TYPES, Subscriptions
 
 logger = logging.getLogger("onetrade_ws.connection")
 
 Write = Callable[[str], None]
 
-# On so many connections in a row a message is tried that breaks each of them.
-_FAILURES = 5
+# So many connections may break in the middle of one message.
+_TORN_AT_MOST = 5
 
 
 @unique
@@ -29,7 +30,7 @@ class MessageStatus(Enum):
     """What is known of a message that was given to ``send()``."""
 
     #: It was not written whole: the server cannot have acted on it. It waits for a connection, unless it was cancelled,
-    #: or given up because five connections in a row broke over it.
+    #: or given up because five connections broke in the middle of it.
     NOT_SENT = "not sent"
     #: It was written whole.
     WRITTEN = "written"
@@ -50,10 +51,10 @@ class OutgoingMessage:
         "__weakref__",
         "_cancelled",
         "_confirmed",
-        "_failures",
         "_queue",
         "_status",
         "_text",
+        "_torn",
         "_waits",
         "event_type",
     )
@@ -67,8 +68,8 @@ class OutgoingMessage:
         self._waits = False
         self._cancelled = False
         self._confirmed = False
-        # On how many connections in a row it could not be written whole.
-        self._failures = 0
+        # How many connections broke in the middle of it.
+        self._torn = 0
 
     @property
     def status(self) -> MessageStatus:
@@ -95,8 +96,8 @@ class OutgoingMessage:
     def cancel(self) -> bool:
         """Take it out of the queue. Blocks while a message is being written, at most ``heartbeat_timeout`` seconds.
 
-        :returns: True: it will never be sent. False: it was sent, or was one of the four subscription messages, which
-            do not wait in the queue
+        :returns: True: it will never be sent. False: it waits no more, or never did: it was written, is in doubt, was
+            given up, or is one of the four subscription messages
         """
         return self._queue.cancel(self)
 
@@ -130,8 +131,11 @@ class OutgoingQueue:
         self._on_symbols = on_symbols
         self._queue: Deque[OutgoingMessage] = deque()
         self._write: Optional[Write] = None
+        self._given_up: Deque[OutgoingMessage] = deque()
         # Guards the statuses and what follows; taken inside the other lock, never around it. Waited on for statuses.
         self._changed = threading.Condition(threading.Lock())
+        # The connection that the next three are of: until it is detached, though writing may have failed before.
+        self._attached: Optional[Write] = None
         # How many messages were written over this connection, and how many of them the server has read for sure.
         self._written_here = 0
         self._read_here = 0
@@ -162,6 +166,7 @@ class OutgoingQueue:
             message._waits = True
             self._queue.append(message)
             self._flush()
+        self._log_given_up()
         return message
 
     def _send_subscription(self, message: OutgoingMessage, event_type: EventMessageType, data: Any) -> None:
@@ -190,7 +195,7 @@ class OutgoingQueue:
         """Block until a message was written, or its status is final, or there is nothing to wait for."""
 
         def is_over() -> bool:
-            if confirmed and message._status is MessageStatus.WRITTEN:
+            if confirmed and message._status is MessageStatus.WRITTEN and self._alive:
                 return message._confirmed
             return not (message._waits and self._alive)
 
@@ -220,6 +225,7 @@ class OutgoingQueue:
         with self._lock:
             # Of a connection whose thread could not be waited for.
             self._settle()
+            self._attached = write
             for event_type, data in self._subscriptions.messages():
                 write(encode(event_type, data))
                 self.written += 1
@@ -229,6 +235,7 @@ class OutgoingQueue:
         """Send what waits. Blocks while the server takes nothing."""
         with self._lock:
             self._flush()
+        self._log_given_up()
 
     @property
     def is_in_doubt(self) -> bool:
@@ -240,7 +247,7 @@ class OutgoingQueue:
 
         :param write: what that connection is attached with, or is going to be
         """
-        return self._written_here if self._write == write else 0
+        return self._written_here if self._attached == write else 0
 
     def read_up_to(self, mark: int, write: Write) -> None:
         """The server has read everything that was written before ``mark`` was taken. On any thread; does not block.
@@ -248,7 +255,7 @@ class OutgoingQueue:
         :param write: what that connection was attached with
         """
         with self._changed:
-            if self._write != write:
+            if self._attached != write:
                 return
             for number in range(self._read_here + 1, mark + 1):
                 message = self._in_doubt.pop(number, None)
@@ -264,9 +271,9 @@ class OutgoingQueue:
         :param write: what that connection was attached with
         """
         with self._lock:
-            if self._write is not None and self._write != write:
+            if self._attached != write:
                 return
-            self._write = None
+            self._write = self._attached = None
             doubtful = self._settle()
         if doubtful:
             # A log handler of the program's that raises must not cost the thread.
@@ -299,12 +306,17 @@ class OutgoingQueue:
                 written = self._write_or_detach(message)
             except BaseException:
                 # Ctrl-C: nobody knows how much of it has gone. The connection goes, too.
-                self._note_written(message, MessageStatus.UNKNOWN)
+                self.unknown += 1
+                self._settle_as(message, MessageStatus.UNKNOWN)
                 raise
             if written:
                 self._note_written(message)
+            elif message._torn < _TORN_AT_MOST:
+                self._queue.appendleft(message)
             else:
-                self._queue_again(message)
+                # Most likely the server hangs up over it: those behind it would never get through.
+                self._settle_as(message, MessageStatus.NOT_SENT)
+                self._given_up.append(message)
 
     def _write_or_detach(self, message: OutgoingMessage) -> bool:
         # Requires holding _lock.
@@ -312,34 +324,33 @@ class OutgoingQueue:
             return False
         try:
             self._write(message._text)
-        except OneTradeError:
+        except OneTradeError as error:
             # The reader sees the same loss and says why. A subscription needs no second try: it is remembered.
             self._write = None
+            message._torn += isinstance(error, TornFrameError)
             return False
         return True
 
-    def _queue_again(self, message: OutgoingMessage) -> None:
-        # Requires holding _lock.
-        message._failures += 1
-        if message._failures < _FAILURES:
-            self._queue.appendleft(message)
-            return
-        # Most likely the server hangs up over it: those behind it would never get through.
-        with self._changed:
-            message._waits = False
-            self._changed.notify_all()
-        with contextlib.suppress(Exception):
-            logger.error(
-                "a message of type %r could not be written on %d connections: given up, it was not sent",
-                str(message.event_type),
-                _FAILURES,
-            )
-
-    def _note_written(self, message: OutgoingMessage, status: MessageStatus = MessageStatus.WRITTEN) -> None:
+    def _note_written(self, message: OutgoingMessage) -> None:
         # Requires holding _lock.
         self.written += 1
         with self._changed:
             self._written_here += 1
-            message._status, message._waits = status, False
             self._in_doubt[self._written_here] = message
+        self._settle_as(message, MessageStatus.WRITTEN)
+
+    def _settle_as(self, message: OutgoingMessage, status: MessageStatus) -> None:
+        with self._changed:
+            message._status, message._waits = status, False
             self._changed.notify_all()
+
+    def _log_given_up(self) -> None:
+        # Not under _lock: a log handler of the program's may send.
+        while self._given_up:
+            message = self._given_up.popleft()
+            with contextlib.suppress(Exception):
+                logger.error(
+                    "%d connections broke in the middle of a message of type %r: given up, it was not sent",
+                    _TORN_AT_MOST,
+                    str(message.event_type),
+                )

@@ -43,8 +43,17 @@ _MOMENT = 0.5
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
 
+# What the system says of a connection that is over: nothing more will come but what has come.
+_THE_PEER_HAS_GONE = frozenset(
+    {errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ESHUTDOWN, errno.ENOTCONN}
+)
+
 _Socket = Union[socket.socket, ssl.SSLSocket]
 _Waitable = Union[_Socket, LookUp]
+
+
+class TornFrameError(ConnectionLostError):
+    """Of what was to be written, a part was, and nothing ever will be after it."""
 
 
 class _TimeIsOverError(Exception):
@@ -88,7 +97,9 @@ class Stream:
         self._tunnel = tunnel
         self._sock: Optional[_Socket] = None
         self._error: Optional[OneTradeError] = None
-        # Why nothing can be written any more, though what has come can still be read.
+        #: When it came to that nothing can be written any more, though what has come can still be read, on the
+        #: monotonic clock; None: it can.
+        self.write_failed_at: Optional[float] = None
         self._write_error: Optional[OneTradeError] = None
         self._finished = False
         self._closed = False
@@ -320,7 +331,8 @@ class Stream:
             except OSError as error:
                 raise self._fail(self._loss(error)) from None
             if not chunk:
-                raise self._fail(ConnectionLostError("the server closed it without a close frame"))
+                end = ConnectionLostError("the server closed it without a close frame")
+                raise self._fail(self._write_error or end)
             self.touch()
             return chunk
 
@@ -336,7 +348,8 @@ class Stream:
         When it fails, a part may have been written, but nothing ever is after it, so that the frame is never completed
         and the peer cannot act on it. What the peer had sent before can still be received.
 
-        :raises ConnectionLostError: when it could not be written whole
+        :raises TornFrameError: when a part was written
+        :raises ConnectionLostError: when nothing was
         """
         with self._write_lock:
             if self._finished:
@@ -390,12 +403,13 @@ class Stream:
         try:
             while view:
                 view = view[self._write_some(sock, view, deadline) :]
-        except OneTradeError:
-            raise
-        except BaseException:
-            # Ctrl-C, above all.
-            self._fail(ConnectionLostError("a write was interrupted"))
-            raise
+        except ConnectionLostError as error:
+            if len(view) == len(data):
+                raise
+            torn = TornFrameError(error.reason)
+        else:
+            return
+        raise torn
 
     def _write_some(self, sock: _Socket, view: memoryview, deadline: Deadline) -> int:
         while True:
@@ -418,10 +432,11 @@ class Stream:
                 continue
             except OSError as error:
                 problem = self._loss(error)
-                if isinstance(error, ssl.SSLError) or isinstance(problem, ConnectionStalledError):
+                if isinstance(error, ssl.SSLError) or error.errno not in _THE_PEER_HAS_GONE:
                     raise self._fail(problem) from None
-                # The peer has gone. What it said before may lie here unread: the reader finds the end by itself.
+                # What it said before may lie here unread: the reader finds the end by itself.
                 self._write_error = problem
+                self.write_failed_at = time.monotonic()
                 self.on_failure()
                 raise problem from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import ssl
@@ -46,7 +47,9 @@ class _Frames:
         self._stream = stream
 
     def pong(self, data: bytes) -> None:
-        self._stream.send(ABNF.create_frame(data, ABNF.OPCODE_PONG).format())
+        # That it cannot be written ends nothing: behind the ping there may be more to read, and the end.
+        with contextlib.suppress(ConnectionLostError):
+            self._stream.send(ABNF.create_frame(data, ABNF.OPCODE_PONG).format())
 
 
 class Transport:
@@ -183,9 +186,17 @@ class Transport:
     def send(self, text: str) -> None:
         """Write a text message whole: on any thread, blocks while the server takes nothing.
 
-        :raises ConnectionLostError: when it could not be written; the server then cannot have acted on it
+        :raises TornFrameError: when a part was written; the server cannot have acted on it
+        :raises ConnectionLostError: when nothing was
         """
-        self._stream.write(ABNF.create_frame(text, ABNF.OPCODE_TEXT).format())
+        try:
+            self._stream.write(ABNF.create_frame(text, ABNF.OPCODE_TEXT).format())
+        except OneTradeError:
+            raise
+        except BaseException:
+            # Ctrl-C, above all. Nobody knows how much of it has gone.
+            self._stream.abort(ConnectionLostError("a write was interrupted"))
+            raise
 
     def close(self, code: int, timeout: float, *, last: str = "") -> bool:
         """Write a close frame, and nothing after it: on any thread, blocks at most ``timeout`` seconds.

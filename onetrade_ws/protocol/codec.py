@@ -126,6 +126,7 @@ class Codec:
 
     def _is_news(self, *what: str) -> bool:
         """Whether it is to be logged: once each, and not without end."""
+        what = tuple(word[:_SHOWN] for word in what)
         if what in self._logged or len(self._logged) >= _LOGGED_AT_MOST:
             return False
         self._logged.add(what)

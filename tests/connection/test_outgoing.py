@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import threading
@@ -26,6 +27,7 @@ from onetrade_ws import (
     QueueFullError,
 )
 from onetrade_ws.simulator import Simulator
+from onetrade_ws.simulator import websocket as framing
 from tests.connection.conftest import Background, MakeClient, MakeHostile, messages
 from tests.connection.hostile import TIMEOUT, Peer, close_frame, event_frame, text_frame
 
@@ -677,3 +679,63 @@ def test_a_message_that_the_server_hangs_up_over_does_not_block_the_others(
     assert small.wait(3 * TIMEOUT) is WRITTEN
     assert large.wait() is NOT_SENT
     assert client.stats().messages_waiting == 0
+
+
+def test_a_pong_that_cannot_be_written_loses_nothing(hostile: MakeHostile, make_client: MakeClient) -> None:
+    """The first one to a server that has gone brings the reset, and the second fails: what lies behind is read."""
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        if peer.number == 1:
+            while b'"go"' not in peer.read_frame().payload:
+                pass
+            peer.send(
+                b"".join(
+                    event_frame("fill", number) + framing.frame(framing.PING, b"p") for number in range(200)
+                )
+                + close_frame(1012, "restart")
+            )
+            return
+        peer.serve()
+
+    client = make_client(hostile(script), account_updates=False)
+    fills: List[int] = []
+    client.subscribe("fill", lambda event: fills.append(event.data))
+    with client.expect(ClientEventType.GAP, timeout=TIMEOUT) as expected:
+        client.connect()
+        client.send("go")
+    assert fills == list(range(200))
+    assert "1012" in str(expected.event.data.reason)
+
+
+def test_a_log_handler_may_send_when_a_message_is_given_up(
+    hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        data = b""
+        while len(data) < 9:
+            data += peer.receive()
+        if data[8] & 0x7F == 127:
+            peer.reset()
+            return
+        peer.read_until_end()
+
+    class Sender(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "given up" in record.getMessage():
+                sent.append(client.send("given up"))
+                given_up.set()
+
+    sent: List[OutgoingMessage] = []
+    given_up = threading.Event()
+    client = make_client(hostile(script, receive_buffer=4096), account_updates=False)
+    client.send("large", "x" * 20_000_000)
+    handler = Sender()
+    logging.getLogger("onetrade_ws").addHandler(handler)
+    try:
+        client.connect()
+        assert given_up.wait(3 * TIMEOUT)
+    finally:
+        logging.getLogger("onetrade_ws").removeHandler(handler)
+    assert sent[0].wait(TIMEOUT) is WRITTEN

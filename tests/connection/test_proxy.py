@@ -358,7 +358,8 @@ def test_without_the_extra(
     with pytest.raises(ConfigurationError) as caught:
         client.connect()
     assert str(caught.value) == (
-        "proxy='http://127.0.0.1:1' is not allowed: it needs python-socks, an extra: pip install python-socks"
+        "proxy='http://127.0.0.1:1' is not allowed: it needs python-socks, this library's extra \"proxy\": "
+        "pip install python-socks"
     )
     assert shown_secrets(caught.value) == []
     assert client_threads() == []
