@@ -38,12 +38,21 @@ class Bug:
 
         :raises LookupError: when what is to be replaced is not there, or not once: the table is out of date
         """
+        self.check(root)
         for module, source, replacement in self.changes:
             path = root / "onetrade_ws" / module
             text = path.read_text(encoding="utf-8")
+            path.write_text(text.replace(source, replacement), encoding="utf-8")
+
+    def check(self, root: Path) -> None:
+        """See whether it can be planted in the tree at ``root``.
+
+        :raises LookupError: when what is to be replaced is not there, or not once: the table is out of date
+        """
+        for module, source, _ in self.changes:
+            text = (root / "onetrade_ws" / module).read_text(encoding="utf-8")
             if text.count(source) != 1:
                 raise LookupError(f"{module} has {source!r} {text.count(source)} times, not once")
-            path.write_text(text.replace(source, replacement), encoding="utf-8")
 
 
 BUGS: List[Bug] = [
@@ -112,7 +121,7 @@ BUGS: List[Bug] = [
         "disconnect() says that it goes away",
         [
             Change(
-                "connection/link.py", "close(CloseCode.NORMAL_CLOSURE, remaining)", "close(1001, remaining)"
+                "connection/link.py", "close(CloseCode.NORMAL_CLOSURE, remaining,", "close(1001, remaining,"
             ),
         ],
         ["tests/connection/test_disconnect.py", "-k", "closing_handshake"],
