@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from typing import TYPE_CHECKING, Iterator, List
 
@@ -35,6 +36,13 @@ def still_running(before: List[threading.Thread], timeout: float) -> List[thread
     for thread in expected_to_end:
         thread.join(timeout)
     return [thread for thread in expected_to_end if thread.is_alive()]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_interrupts() -> None:
+    """A shell that runs the tests in the background has them ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -502,17 +502,18 @@ def test_ctrl_c_in_a_blocked_send_continues_no_torn_frame(
     written = client.stats().messages_written
 
     def interrupt() -> None:
-        # Until a send is blocked: nothing more is written.
+        # Until a send is blocked: nothing more is written for a while.
         count = -1
         while client.stats().messages_written != count or count == written:
             count = client.stats().messages_written
-            threading.Event().wait(0.2)
+            threading.Event().wait(0.5)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     interrupting = Background(interrupt)
     sent = []
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the one that is interrupted is not known before
-        while True:
+        # Far more than the system takes.
+        for _ in range(200):
             sent.append(client.send("order", "x" * 500_000))
     interrupting.result()
     with client.expect(ClientEventType.GAP, timeout=TIMEOUT):
