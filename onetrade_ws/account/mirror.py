@@ -175,7 +175,7 @@ class Account:
 
     def apply(self, event: Event) -> None:
         """Take an event in."""
-        handler = self._handlers.get(event.type)  # type: ignore[arg-type]
+        handler = self._handlers.get(event.type)  # type: ignore[arg-type]  # a string has none
         if handler is not None:
             with self._lock:
                 self._size = len(event.raw)

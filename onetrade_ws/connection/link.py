@@ -96,19 +96,19 @@ class Link:
         self._stream = Stream(settings.host, settings.heartbeat_timeout, tunnel, patience=patience)
         # Who is held up by a slow consumer learns at once that there is nothing more to read.
         self._stream.on_failure = wake
-        self._transport = Transport(
-            settings,
-            self._stream,
-            on_open=self._start,
-            on_frames=self._received,
-            on_heartbeat_reply=self._answered,
-        )
         self._heartbeat = Heartbeat(
             interval=settings.heartbeat_interval,
             beat=lambda: self._transport.send(HEARTBEAT),
             mark=lambda: outgoing.mark(self._transport.send),
             read_up_to=self._server_has_read,
             failed=self._stream.abort,
+        )
+        self._transport = Transport(
+            settings,
+            self._stream,
+            on_open=self._start,
+            on_frames=self._received,
+            on_heartbeat_reply=self._heartbeat.answered,
         )
         self._watchdog = Watchdog(
             interval=settings.heartbeat_interval,
@@ -177,9 +177,6 @@ class Link:
     def _start(self) -> None:
         self._watchdog.start()
         self._opening.start()
-
-    def _answered(self) -> None:
-        self._heartbeat.answered()
 
     def _server_has_read(self, mark: int) -> None:
         self._outgoing.read_up_to(mark, self._transport.send)

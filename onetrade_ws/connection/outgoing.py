@@ -35,7 +35,7 @@ class MessageStatus(Enum):
     #: It was written whole.
     WRITTEN = "written"
     #: It was written whole, and the connection was lost before the server showed that it had read so far: it may have
-    #: the message or not. It is not sent again.
+    #: the message or not. The same when Ctrl-C interrupted the writing. It is not sent again.
     UNKNOWN = "unknown"
 
 
@@ -160,12 +160,12 @@ class OutgoingQueue:
         with self._lock:
             if event_type in SUBSCRIPTION_TYPES:
                 self._send_subscription(message, EventMessageType(event_type), data)
-                return message
-            if len(self._queue) >= self._limit:
+            elif len(self._queue) >= self._limit:
                 raise QueueFullError(self._limit)
-            message._waits = True
-            self._queue.append(message)
-            self._flush()
+            else:
+                message._waits = True
+                self._queue.append(message)
+                self._flush()
         self._log_given_up()
         return message
 

@@ -35,6 +35,7 @@ class LookUp:
             else:
                 threading.Thread(target=self._run, name="onetrade-ws resolver", daemon=True).start()
         except BaseException:
+            # There is no such address, or no thread left: nobody will call close().
             self._sender.close()
             self._receiver.close()
             raise

@@ -118,7 +118,7 @@ class Transport:
     def _run_app(self, credentials: Credentials, deadline: Deadline) -> None:
         app = WebSocketApp(
             f"{self._url}/ws/v1?session_id={SESSION_ID}&access_token={ACCESS_TOKEN}",
-            socket=self._stream,  # type: ignore[arg-type]
+            socket=self._stream,  # type: ignore[arg-type]  # has of a socket what is asked of it
             on_error=self._remember,
         )
         self._reader.websocket = lambda: _Frames(app.sock, self._stream)

@@ -109,4 +109,4 @@ def _quote(values: List[str], columns: Sequence[str]) -> Quote:
     for column in ("symbol_id", "bid", "ask"):
         if column not in known:
             raise RecordError(column, "a short price frame: column missing")
-    return Quote(extra=extra, **known)  # type: ignore[arg-type]
+    return Quote(extra=extra, **known)  # type: ignore[arg-type]  # symbol_id alone is an int

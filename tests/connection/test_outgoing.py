@@ -657,23 +657,24 @@ def test_an_answer_that_nobody_asked_for_confirms_nothing(
     assert not message.confirmed
 
 
+def refuse_large(peer: Peer) -> None:
+    """A server that takes no message of more than 64 KiB, and looks at its length alone."""
+    peer.upgrade()
+    # The message comes behind the heartbeat, a frame of seven bytes.
+    data = b""
+    while len(data) < 9:
+        data += peer.receive()
+    if data[8] & 0x7F == 127:
+        peer.send(close_frame(1009, "too big"))
+        peer.reset()
+        return
+    peer.read_until_end()
+
+
 def test_a_message_that_the_server_hangs_up_over_does_not_block_the_others(
     hostile: MakeHostile, make_client: MakeClient
 ) -> None:
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        # Behind the heartbeat, a frame of seven bytes, comes a message. This server takes none of more than 64 KiB, and
-        # looks at its length alone.
-        data = b""
-        while len(data) < 9:
-            data += peer.receive()
-        if data[8] & 0x7F == 127:
-            peer.send(close_frame(1009, "too big"))
-            peer.reset()
-            return
-        peer.read_until_end()
-
-    client = make_client(hostile(script, receive_buffer=4096), account_updates=False)
+    client = make_client(hostile(refuse_large, receive_buffer=4096), account_updates=False)
     large = client.send("large", "x" * 20_000_000)
     small = client.send("small")
     client.connect()
@@ -712,16 +713,6 @@ def test_a_pong_that_cannot_be_written_loses_nothing(hostile: MakeHostile, make_
 def test_a_log_handler_may_send_when_a_message_is_given_up(
     hostile: MakeHostile, make_client: MakeClient
 ) -> None:
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        data = b""
-        while len(data) < 9:
-            data += peer.receive()
-        if data[8] & 0x7F == 127:
-            peer.reset()
-            return
-        peer.read_until_end()
-
     class Sender(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if "given up" in record.getMessage():
@@ -730,7 +721,7 @@ def test_a_log_handler_may_send_when_a_message_is_given_up(
 
     sent: List[OutgoingMessage] = []
     given_up = threading.Event()
-    client = make_client(hostile(script, receive_buffer=4096), account_updates=False)
+    client = make_client(hostile(refuse_large, receive_buffer=4096), account_updates=False)
     client.send("large", "x" * 20_000_000)
     handler = Sender()
     logging.getLogger("onetrade_ws").addHandler(handler)

@@ -26,7 +26,7 @@ from onetrade_ws.config import Proxy, read_proxy
 from onetrade_ws.connection.proxy import Tunnel
 from onetrade_ws.connection.stream import Stream
 from onetrade_ws.deadline import Deadline
-from tests.connection import proxies
+from tests.connection import certificates, proxies
 from tests.connection.conftest import Background, MakeClient, MakeHostile, client_threads, run_python
 from tests.connection.hostile import TIMEOUT, HostileServer, Peer, event_frame, free_port
 from tests.connection.proxies import RELAYS, Asked, ProxyServer, Script, Visitor
@@ -74,21 +74,13 @@ def authority() -> trustme.CA:
 @pytest.fixture
 def trusting(authority: trustme.CA) -> ssl.SSLContext:
     """A client's context that knows the authority."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authority.configure_trust(context)
-    return context
-
-
-def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
+    return certificates.trusting(authority)
 
 
 @pytest.fixture
 def tls(authority: trustme.CA) -> ssl.SSLContext:
     """A server's context with a certificate for the loopback and for :data:`NAME`."""
-    return serving(authority.issue_cert("127.0.0.1", "localhost", NAME))
+    return certificates.serving(authority.issue_cert("127.0.0.1", "localhost", NAME))
 
 
 def answering(peer: Peer) -> None:
@@ -703,7 +695,7 @@ def test_the_servers_certificate_is_checked_through_the_tunnel(
         ),
         "unknown authority": lambda: trustme.CA().issue_cert(NAME),
     }[fault]()
-    bad: HostileServer = hostile(tls=serving(certificate))
+    bad: HostileServer = hostile(tls=certificates.serving(certificate))
     good: HostileServer = hostile(tls=tls)
     proxy = make_proxy(RELAYS[scheme], hosts={NAME: "127.0.0.1"})
     http_server = bad if step == "validation" else good
