@@ -51,7 +51,7 @@ venv-demo: python
 	@$(PYTHON) .ci/environment.py .venv cli
 
 venv-dev: python
-	@$(PYTHON) .ci/environment.py .venv cli proxy test lint
+	@$(PYTHON) .ci/environment.py .venv cli proxy speed test lint
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 8))' || { \

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from onetrade_ws import PRICE_COLUMNS, ConfigurationError, ConnectionState, OneTradeClient, ReconnectPolicy
 from onetrade_ws.config import Proxy, Settings, host_and_port, make_settings, read_proxy
 from onetrade_ws.protocol.codec import Codec
-from onetrade_ws.protocol.frames import Frame, Opcode
+from onetrade_ws.protocol.frames import Batch, Opcode
 
 CANARY = "canary-7c1f"
 CREDENTIALS: Dict[str, Any] = {"session_id": "s-1", "access_token": "t-1"}
@@ -248,7 +248,7 @@ def test_no_name_of_a_column_costs_a_column() -> None:
         settings(price_columns=columns)
     except ConfigurationError:
         return
-    (event,) = Codec(columns).decode(Frame(Opcode.BINARY, b"1,2,3,x,y", 0.0))
+    (event,) = Codec(columns).decode(Batch(Opcode.BINARY, [b"1,2,3,x,y"], 0.0))
     assert sorted(event.data.extra.values()) == ["x", "y"]
 
 

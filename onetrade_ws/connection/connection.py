@@ -24,9 +24,9 @@ _GRACE = 1.0
 
 
 class Connection:
-    """Delivers frames, takes messages to send, and keeps itself alive in between. Every method on any thread.
+    """Delivers messages, takes messages to send, and keeps itself alive in between. Every method on any thread.
 
-    :param deliver: takes each batch of frames, and when not to block for it; nothing is read while it blocks
+    :param deliver: takes batches of messages, and when not to block for it; nothing is read while it blocks
     :param wake: wakes a ``deliver`` that blocks
     :param announce: takes the client's own events in their order, on any thread; does not block
     """

@@ -14,8 +14,8 @@ import attrs
 from ..config import Settings
 from ..deadline import Deadline
 from ..errors import ConnectionLostError, ConnectionStalledError, OneTradeError, SessionLoggedOutError
-from ..protocol.codec import is_logout_of
-from ..protocol.frames import HEARTBEAT, CloseCode, Frame, Opcode
+from ..protocol.codec import holds_logout_of
+from ..protocol.frames import HEARTBEAT, Batch, CloseCode, Opcode
 from ..protocol.records import holds_quotes
 from .credentials import Credentials
 from .freshness import Freshness
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onetrade_ws.connection")
 
-#: Takes a batch of frames. It may block until the second argument, a question that is asked again after a wake-up, is
+#: Takes batches of messages. It may block until the second argument, a question that is asked again after a wake-up, is
 #: answered with yes; without a question it may not block.
-Deliver = Callable[[Sequence[Frame], Optional[Callable[[], bool]]], None]
+Deliver = Callable[[Sequence[Batch], Optional[Callable[[], bool]]], None]
 
 
 @attrs.frozen
@@ -54,9 +54,9 @@ class Link:
     What is wanted is restored, and what waits is sent, on a thread that ends after it: the reader must be free to read
     meanwhile, for a server that waits for its reader takes nothing, and the heartbeat to beat.
 
-    :param on_open: called on that thread when what is wanted has been restored; frames are delivered after it has
+    :param on_open: called on that thread when what is wanted has been restored; messages are delivered after it has
         returned
-    :param deliver: takes each batch of frames, on the reader thread but for the first ones
+    :param deliver: takes batches of messages, on the reader thread but for the first ones
     :param wake: wakes a ``deliver`` that blocks
     """
 
@@ -78,11 +78,11 @@ class Link:
         self._on_open = on_open
         self._deliver = deliver
         self._delivering = False
-        # Guards the next three, and that frames are delivered in their order, by whichever thread. Held while the
+        # Guards the next three, and that batches are delivered in their order, by whichever thread. Held while the
         # consumer makes the reader wait, which only happens when no other thread has anything to deliver any more.
         self._delivery_lock = threading.Lock()
         self._restored = False
-        self._held: List[Frame] = []
+        self._held: List[Batch] = []
         self._held_bytes = 0
         self._held_limit = settings.queue_limit
         self._logged_out = False
@@ -107,7 +107,7 @@ class Link:
             settings,
             self._stream,
             on_open=self._start,
-            on_frames=self._received,
+            on_batches=self._received,
             on_heartbeat_reply=self._heartbeat.answered,
         )
         self._watchdog = Watchdog(
@@ -181,32 +181,32 @@ class Link:
     def _server_has_read(self, mark: int) -> None:
         self._outgoing.read_up_to(mark, self._transport.send)
 
-    def _received(self, frames: List[Frame]) -> None:
-        if any(is_logout_of(self._credentials.session_id, frame) for frame in frames):
+    def _received(self, batches: List[Batch]) -> None:
+        if any(holds_logout_of(self._credentials.session_id, batch) for batch in batches):
             # At once, however long the consumer takes: nothing more is sent in this session's name.
             self._logged_out = True
             self._transport.close(CloseCode.NORMAL_CLOSURE, timeout=0.1)
             self._stream.abort(SessionLoggedOutError())
         if self._leaving:
             # Nothing holds the server back any more; one that floods us is not waited for.
-            self._bytes_after += sum(len(frame.payload) for frame in frames)
+            self._bytes_after += _bytes_in(batches)
             if self._bytes_after > self._held_limit:
                 self._stream.abort(ConnectionLostError("disconnect() was called"))
         self._delivering = True
-        self._deliver_or_hold(frames)
+        self._deliver_or_hold(batches)
         # While it was held up nothing was read, so that silence proves nothing.
         self._stream.touch()
         self._delivering = False
 
-    def _deliver_or_hold(self, frames: List[Frame]) -> None:
+    def _deliver_or_hold(self, batches: List[Batch]) -> None:
         # What comes before the restoring is done is read, or a server that answers each message before it reads the
         # next would be stuck. It is delivered after what is said of the opening.
         with self._delivery_lock:
             if self._restored:
-                self._hand_over(frames, lambda: self._stream.failed)
+                self._hand_over(batches, lambda: self._stream.failed)
                 return
-            self._held += frames
-            self._held_bytes += sum(len(frame.payload) for frame in frames)
+            self._held += batches
+            self._held_bytes += _bytes_in(batches)
             full = self._held_bytes > self._held_limit
         if full:
             self._restored_or_lost.wait()
@@ -220,10 +220,13 @@ class Link:
                 # Without waiting for the consumer: there is more to do.
                 self._hand_over(held, None)
 
-    def _hand_over(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> None:
-        if any(frame.opcode == Opcode.BINARY and holds_quotes(frame.payload) for frame in reversed(frames)):
+    def _hand_over(self, batches: Sequence[Batch], give_up: Optional[Callable[[], bool]]) -> None:
+        if any(
+            batch.opcode == Opcode.BINARY and any(map(holds_quotes, reversed(batch.payloads)))
+            for batch in reversed(batches)
+        ):
             self._freshness.quotes_came()
-        self._deliver(frames, give_up)
+        self._deliver(batches, give_up)
 
     # -- on the opening thread ------------------------------------------------------------------------------
 
@@ -255,3 +258,7 @@ class Link:
             self._freshness.held_up()
             return 0.0
         return time.monotonic() - self._stream.last_received
+
+
+def _bytes_in(batches: Sequence[Batch]) -> int:
+    return sum(sum(map(len, batch.payloads)) for batch in batches)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, List, Optional, Tuple
 
 from ..errors import ProtocolError
-from ..protocol.frames import HEARTBEAT_REPLY, CloseCode, Frame, Opcode
+from ..protocol.frames import HEARTBEAT_REPLY, Batch, CloseCode, Opcode
 from .buffer import ReceiveBuffer
 
 # Of a first byte: FIN set, nothing reserved, text or binary.
@@ -21,8 +21,7 @@ _OPCODES = frozenset(Opcode)
 # A frame that is larger is not waited for in the buffer, where each chunk would be copied behind the last.
 _WAITED_FOR = 64 * 1024
 # So that the consumer of a flood begins before all of a chunk is cut, and is not given much more than it can hold.
-_BATCH_FRAMES = 1000
-_BATCH_BYTES = 128 * 1024
+_PIECE = 64 * 1024
 
 
 class FrameReader:
@@ -40,7 +39,7 @@ class FrameReader:
     :param limit: bytes that a message may have, its fragments together
     :param strict_utf8: whether a text message that is not UTF-8 breaks the protocol
     :param on_open: called before anything is read
-    :param on_frames: called with each batch; it may block, and nothing is read meanwhile
+    :param on_batches: called with what came, in its order; it may block, and nothing is read meanwhile
     :param on_heartbeat_reply: called for each "10"
     """
 
@@ -51,7 +50,7 @@ class FrameReader:
         limit: int,
         strict_utf8: bool,
         on_open: Callable[[], None],
-        on_frames: Callable[[List[Frame]], None],
+        on_batches: Callable[[List[Batch]], None],
         on_heartbeat_reply: Callable[[], None],
     ) -> None:
         #: The websocket-client connection, once there is one.
@@ -66,9 +65,11 @@ class FrameReader:
         self._limit = limit
         self._strict_utf8 = strict_utf8
         self._on_open = on_open
-        self._on_frames = on_frames
+        self._on_batches = on_batches
         self._on_heartbeat_reply = on_heartbeat_reply
-        self._batch: List[Frame] = []
+        self._batches: List[Batch] = []
+        # Where in the chunk what has been cut so far is handed on.
+        self._piece_end = 0
         # The message whose fragments are coming: its opcode, 0 when there is none, and what it has so far.
         self._fragmented: int = 0
         self._fragments = bytearray()
@@ -92,6 +93,7 @@ class FrameReader:
         """
         try:
             while self.close_frame is None:
+                self._piece_end = self._buffer.position + _PIECE
                 if self._cut_plain_frames():
                     self._hand_on()
                     self._buffer.more()
@@ -105,19 +107,42 @@ class FrameReader:
 
         :returns: whether to go on when more has been received; otherwise the next frame is not for here
         """
-        if self._fragmented:
-            return False
-        buffer, limit, batch = self._buffer, self._limit, self._batch
-        chunk, position, received_at = buffer.chunk, buffer.position, buffer.received_at
+        buffer = self._buffer
+        while not self._fragmented:
+            first = buffer.chunk[buffer.position] if buffer.available >= 2 else None
+            if first is None:
+                return True
+            if first not in _PLAIN:
+                return False
+            payloads: List[bytes] = []
+            try:
+                whole = self._cut_alike(first, payloads)
+            finally:
+                if payloads:
+                    self._batches.append(Batch(first & 0x0F, payloads, buffer.received_at))
+            if whole is not None:
+                return whole
+            if buffer.position >= self._piece_end:
+                self._hand_on()
+                self._piece_end = buffer.position + _PIECE
+        return False
+
+    def _cut_alike(self, first: int, payloads: List[bytes]) -> Optional[bool]:
+        """Cut off frames that begin with ``first``. This is where each frame costs time.
+
+        :returns: None when something else follows or the piece is large enough, else as for :meth:`_cut_plain_frames`
+        """
+        buffer, limit, text, strict = self._buffer, self._limit, first == _TEXT, self._strict_utf8
+        chunk, position = buffer.chunk, buffer.position
         end = len(chunk)
-        batch_start = position
+        piece_end = min(self._piece_end, end - 1)
+        append = payloads.append
         try:
-            while end - position >= 2:
-                first = chunk[position]
+            while position < piece_end:
+                if chunk[position] != first:
+                    return None
                 length = chunk[position + 1]
                 start = position + 2
-                if first not in _PLAIN:
-                    return False
                 if length > 125:
                     if length == 126:
                         start += 2
@@ -134,21 +159,16 @@ class FrameReader:
                 if stop > end:
                     return stop - position <= _WAITED_FOR
                 payload = chunk[start:stop]
-                if first == _TEXT:
+                if text and (strict or length == 2):
                     if payload == HEARTBEAT_REPLY:
                         self._on_heartbeat_reply()
                         position = stop
                         continue
-                    if self._strict_utf8:
+                    if strict:
                         _check_utf8(payload)
-                    batch.append(Frame(1, payload, received_at))
-                else:
-                    batch.append(Frame(2, payload, received_at))
+                append(payload)
                 position = stop
-                if len(batch) >= _BATCH_FRAMES or position - batch_start >= _BATCH_BYTES:
-                    self._hand_on()
-                    batch, batch_start = self._batch, position
-            return True
+            return None
         finally:
             buffer.position = position
 
@@ -219,7 +239,7 @@ class FrameReader:
                 return
             if self._strict_utf8:
                 _check_utf8(data)
-        self._batch.append(Frame(opcode, data, self._buffer.received_at))
+        self._batches.append(Batch(opcode, [data], self._buffer.received_at))
 
     def _close(self, data: bytes) -> None:
         code = int.from_bytes(data[:2], "big") if data else None
@@ -232,9 +252,9 @@ class FrameReader:
         self.close_frame = code, reason
 
     def _hand_on(self) -> None:
-        if self._batch:
-            batch, self._batch = self._batch, []
-            self._on_frames(batch)
+        if self._batches:
+            batches, self._batches = self._batches, []
+            self._on_batches(batches)
 
     # -- what else websocket-client asks of a dispatcher ----------------------------------------------------
 

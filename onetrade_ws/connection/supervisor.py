@@ -26,7 +26,7 @@ from ..errors import (
     detached,
 )
 from ..protocol.events import ClientEventType, Event, Gap, Reconnecting
-from ..protocol.frames import Frame
+from ..protocol.frames import Batch
 from .credentials import Credentials
 from .exchange import Exchange
 from .freshness import Freshness
@@ -83,7 +83,7 @@ class Supervisor:
     certificate, a logout; and "session is already used", except for a while after a connection of our own was
     lost, which the server may still be holding.
 
-    :param deliver: takes each batch of frames, and when not to block for it
+    :param deliver: takes batches of messages, and when not to block for it
     :param wake: wakes a ``deliver`` that blocks
     :param announce: takes the client's own events, on any thread; does not block
     :param timeout: seconds within which the first connection must be made
@@ -311,13 +311,13 @@ class Supervisor:
         if isinstance(error, (AuthenticationError, SessionInUseError, SessionLoggedOutError)):
             self._memory.session_valid = False
 
-    def _received(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> None:
+    def _received(self, batches: Sequence[Batch], give_up: Optional[Callable[[], bool]]) -> None:
         link = self._link
         if not self._abandoned and link is not None:
             self._memory.last_message = time.monotonic()
-            self._counters.frames += len(frames)
+            self._counters.frames += sum(len(batch.payloads) for batch in batches)
             self._counters.bytes = self._bytes_before + link.bytes_received
-            self._deliver(frames, give_up)
+            self._deliver(batches, give_up)
 
     def _pause(self, delay: float) -> None:
         self._stop.wait(delay)

@@ -23,7 +23,7 @@ from ..errors import (
     ProtocolError,
     detached,
 )
-from ..protocol.frames import CloseCode, Frame
+from ..protocol.frames import Batch, CloseCode
 from .answers import refusal
 from .credentials import ACCESS_TOKEN, SESSION_ID, Credentials
 from .reader import FrameReader
@@ -58,7 +58,7 @@ class Transport:
     :param settings: the address, and what is allowed
     :param stream: not connected yet
     :param on_open: called on the reader thread when the handshake is completed, before anything is read
-    :param on_frames: called on the reader thread with each batch of messages
+    :param on_batches: called on the reader thread with the messages that came
     :param on_heartbeat_reply: called on the reader thread for each "10"
     """
 
@@ -68,7 +68,7 @@ class Transport:
         stream: Stream,
         *,
         on_open: Callable[[], None],
-        on_frames: Callable[[List[Frame]], None],
+        on_batches: Callable[[List[Batch]], None],
         on_heartbeat_reply: Callable[[], None],
     ) -> None:
         self._url = settings.url
@@ -79,7 +79,7 @@ class Transport:
             limit=settings.max_message_size,
             strict_utf8=settings.strict_utf8,
             on_open=on_open,
-            on_frames=on_frames,
+            on_batches=on_batches,
             on_heartbeat_reply=on_heartbeat_reply,
         )
         self._closing = False

@@ -11,18 +11,18 @@ from typing import Callable, Deque, Optional, Sequence, Tuple, Union
 
 from ..deadline import Deadline
 from ..protocol.events import ClientEventType, Event, SlowConsumer
-from ..protocol.frames import Frame
+from ..protocol.frames import Batch
 
 logger = logging.getLogger("onetrade_ws.delivery")
 
-Item = Union[Frame, Event]
+Item = Union[Batch, Event]
 
-# What a frame costs in memory besides its payload, roughly.
+# What a message costs in memory besides its payload, roughly.
 _OVERHEAD = 128
 
 
 class EventQueue:
-    """First in, first out; frames in batches, and the client's own events at their place among them.
+    """First in, first out; messages in batches, and the client's own events at their place among them.
 
     Bounded in bytes: :meth:`put` that fills it blocks until there is room, so that the reader thread stops reading and
     TCP holds the server back. Nothing is dropped. Over losses of the connection, with a consumer that takes nothing
@@ -54,14 +54,14 @@ class EventQueue:
         """The most that ever waited, in bytes."""
         return self._high_water
 
-    def put(self, frames: Sequence[Frame], give_up: Optional[Callable[[], bool]]) -> None:
-        """Add a batch. Blocks while the queue is full with it and what was there before.
+    def put(self, batches: Sequence[Batch], give_up: Optional[Callable[[], bool]]) -> None:
+        """Add batches. Blocks while the queue is full with it and what was there before.
 
         :param give_up: whether to wait no longer, asked again after :meth:`wake`: for a connection that is gone, which
             is better made anew than waited with. That may be done until twice the limit waits. None: do not block;
             for the little that comes before a connection is open.
         """
-        size = sum(len(frame.payload) + _OVERHEAD for frame in frames)
+        size = sum(sum(map(len, batch.payloads)) + len(batch.payloads) * _OVERHEAD for batch in batches)
         with self._condition:
             queued = self._bytes + size
             # One large batch in an empty queue says nothing about who takes it.
@@ -71,7 +71,7 @@ class EventQueue:
                 self._said_slow = True
                 slow = SlowConsumer(queued_bytes=queued, limit=self._limit)
                 self._add([Event(ClientEventType.SLOW_CONSUMER, slow, time.time())], 0)
-            self._add(frames, size)
+            self._add(batches, size)
         if say_slow:
             # A log handler of the program's that raises must not cost the connection.
             with contextlib.suppress(Exception):

@@ -1,9 +1,9 @@
-"""A data message as it came from the wire, not decoded yet."""
+"""Data messages as they came from the wire, not decoded yet."""
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 
 class Opcode(IntEnum):
@@ -26,16 +26,16 @@ class CloseCode(IntEnum):
     MESSAGE_TOO_BIG = 1009
 
 
-class Frame(NamedTuple):
-    """A whole data message: fragments are put together before.
+class Batch(NamedTuple):
+    """Whole data messages of one kind that came one behind the other: fragments are put together before.
 
     :ivar opcode: ``TEXT`` or ``BINARY``
-    :ivar payload: its bytes
-    :ivar received_at: when it was read from the socket, in seconds since the epoch
+    :ivar payloads: the bytes of each, in their order; at least one
+    :ivar received_at: when they were read from the socket, in seconds since the epoch
     """
 
     opcode: int
-    payload: bytes
+    payloads: Sequence[bytes]
     received_at: float
 
 

@@ -29,7 +29,7 @@ from onetrade_ws import (
     SymbolStatus,
 )
 from onetrade_ws.protocol.enums import OpenIntEnum
-from onetrade_ws.protocol.frames import Frame, Opcode
+from onetrade_ws.protocol.frames import Batch, Opcode
 
 RECEIVED_AT = 1_700_000_000.25
 
@@ -215,12 +215,12 @@ TYPES_OF: Mapping[type, Tuple[EventMessageType, ...]] = {
 }
 
 
-def text_frame(payload: bytes) -> Frame:
-    return Frame(Opcode.TEXT, payload, RECEIVED_AT)
+def text_frame(payload: bytes) -> Batch:
+    return Batch(Opcode.TEXT, [payload], RECEIVED_AT)
 
 
-def binary_frame(payload: bytes) -> Frame:
-    return Frame(Opcode.BINARY, payload, RECEIVED_AT)
+def binary_frame(payload: bytes) -> Batch:
+    return Batch(Opcode.BINARY, [payload], RECEIVED_AT)
 
 
 def message(event_type: str, data: Any) -> bytes:

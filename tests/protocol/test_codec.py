@@ -28,8 +28,8 @@ from onetrade_ws import (
     SessionLogout,
 )
 from onetrade_ws.delivery.observers import ObserverRegistry
-from onetrade_ws.protocol.codec import Codec, decode_message, is_logout_of, known_type
-from onetrade_ws.protocol.frames import Frame, Opcode
+from onetrade_ws.protocol.codec import Codec, decode_message, holds_logout_of, known_type
+from onetrade_ws.protocol.frames import Batch, Opcode
 from tests.protocol.server_json import (
     RECEIVED_AT,
     TYPES_OF,
@@ -131,7 +131,7 @@ def test_a_damaged_message_is_one_event(payload: bytes) -> None:
 
 @pytest.mark.parametrize("opcode", [Opcode.CONTINUATION, Opcode.PING, 0x3, 0xF])
 def test_a_frame_of_another_kind_is_read_as_records(opcode: int) -> None:
-    (event,) = Codec(PRICE_COLUMNS).decode(Frame(opcode, b"1,2,3", RECEIVED_AT))
+    (event,) = Codec(PRICE_COLUMNS).decode(Batch(opcode, [b"1,2,3"], RECEIVED_AT))
     assert event.type is EventMessageType.MARKET_FEED
 
 
@@ -475,17 +475,17 @@ def test_an_endless_name_is_delivered_but_not_logged_whole(caplog: pytest.LogCap
     ],
 )
 def test_only_a_logout_of_this_session_is_one(payload: bytes, expected: bool) -> None:
-    assert is_logout_of("mine", text_frame(payload)) is expected
+    assert holds_logout_of("mine", text_frame(payload)) is expected
 
 
 def test_a_logout_travels_as_text() -> None:
-    assert not is_logout_of("mine", binary_frame(message("session_logout", {"session_id": "mine"})))
+    assert not holds_logout_of("mine", binary_frame(message("session_logout", {"session_id": "mine"})))
 
 
 @given(st.binary(max_size=100))
 @hypothesis_example(b'session_logout {"type":')
 def test_any_bytes_are_no_logout(payload: bytes) -> None:
-    assert not is_logout_of("mine", text_frame(payload + b"session_logout"))
+    assert not holds_logout_of("mine", text_frame(payload + b"session_logout"))
 
 
 def test_deal_and_report_are_read_through_their_own_types() -> None:

@@ -22,7 +22,7 @@ from onetrade_ws.connection.stream import Stream
 from onetrade_ws.connection.transport import Transport
 from onetrade_ws.deadline import Deadline
 from onetrade_ws.errors import ConnectionLostError, OneTradeError
-from onetrade_ws.protocol.frames import Frame, Opcode
+from onetrade_ws.protocol.frames import Batch, Opcode
 from tests.scorecard.autobahn import FuzzingServer, Result
 from tests.scorecard.outcome import Outcome
 
@@ -72,7 +72,7 @@ class _Visit:
             settings,
             self._stream,
             on_open=lambda: None,
-            on_frames=self._echo,
+            on_batches=self._echo,
             on_heartbeat_reply=lambda: None,
         )
 
@@ -86,15 +86,15 @@ class _Visit:
             limit.cancel()
             limit.join()
 
-    def _echo(self, frames: Sequence[Frame]) -> None:
-        for frame in frames:
-            if frame.opcode == Opcode.TEXT:
+    def _echo(self, batches: Sequence[Batch]) -> None:
+        for opcode, payload in ((batch.opcode, payload) for batch in batches for payload in batch.payloads):
+            if opcode == Opcode.TEXT:
                 try:
-                    frame.payload.decode("utf-8")
+                    payload.decode("utf-8")
                 except UnicodeDecodeError:
                     self.text_that_is_none = True
             try:
-                self._stream.write(ABNF.create_frame(frame.payload, frame.opcode).format())
+                self._stream.write(ABNF.create_frame(payload, opcode).format())
             except ConnectionLostError:
                 # What the server sent before it closed may be read after it has.
                 return

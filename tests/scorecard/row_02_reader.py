@@ -22,7 +22,7 @@ from websocket import (
 from onetrade_ws.connection.buffer import ReceiveBuffer
 from onetrade_ws.connection.reader import FrameReader
 from onetrade_ws.errors import ConnectionLostError, ProtocolError
-from onetrade_ws.protocol.frames import HEARTBEAT_REPLY, Frame, Opcode
+from onetrade_ws.protocol.frames import HEARTBEAT_REPLY, Batch, Opcode
 from tests.scorecard.campaign import Tally, run
 from tests.scorecard.frame_streams import LIMITS, cuts, mutated_stream
 from tests.scorecard.outcome import Outcome
@@ -167,8 +167,8 @@ def read_by_library(case: Case) -> Reading:
         if heartbeats > len(case.stream):
             raise RuntimeError("it reads the same bytes for ever")
 
-    def take(frames: Sequence[Frame]) -> None:
-        messages.extend((frame.opcode, frame.payload) for frame in frames)
+    def take(batches: Sequence[Batch]) -> None:
+        messages.extend((batch.opcode, payload) for batch in batches for payload in batch.payloads)
 
     buffer = ReceiveBuffer(receive)
     if case.behind_the_handshake:
@@ -179,7 +179,7 @@ def read_by_library(case: Case) -> Reading:
         limit=case.limit,
         strict_utf8=case.strict_utf8,
         on_open=lambda: None,
-        on_frames=take,
+        on_batches=take,
         on_heartbeat_reply=beat,
     )
     sock = _Socket(buffer.recv)

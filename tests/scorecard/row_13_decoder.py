@@ -12,7 +12,7 @@ from typing import Any, Optional, Sequence
 
 from onetrade_ws import ClientEventType, DecodeError, Event
 from onetrade_ws.protocol.codec import Codec
-from onetrade_ws.protocol.frames import Frame, Opcode
+from onetrade_ws.protocol.frames import Batch, Opcode
 from tests.scorecard import decoder_reference as reference
 from tests.scorecard.campaign import Tally, run
 from tests.scorecard.mutated_messages import COLUMNS, messages, mutated_frame, mutated_message, records
@@ -68,7 +68,7 @@ def _try_messages(draw: random.Random, cases: int) -> Tally:
     for _ in range(cases):
         payload = mutated_message(whole, draw)
         try:
-            events = codec.decode(Frame(Opcode.TEXT, payload, _RECEIVED_AT))
+            events = codec.decode(Batch(Opcode.TEXT, [payload], _RECEIVED_AT))
         except Exception as error:  # noqa: BLE001 - nothing may be raised, whatever it is
             _crashed(tally, payload, error)
             continue
@@ -91,7 +91,7 @@ def _try_frames(draw: random.Random, cases: int) -> Tally:
         payload = mutated_frame(whole, draw)
         columns, codec = draw.choice(codecs)
         try:
-            events = codec.decode(Frame(Opcode.BINARY, payload, _RECEIVED_AT))
+            events = codec.decode(Batch(Opcode.BINARY, [payload], _RECEIVED_AT))
         except Exception as error:  # noqa: BLE001 - nothing may be raised, whatever it is
             _crashed(tally, payload, error)
             continue

@@ -26,7 +26,7 @@ from onetrade_ws import (
     SideType,
 )
 from onetrade_ws.protocol.codec import Codec
-from onetrade_ws.protocol.frames import Frame, Opcode
+from onetrade_ws.protocol.frames import Batch, Opcode
 from tests.protocol.server_json import TYPES_OF, example
 
 _UTC = timezone.utc
@@ -63,9 +63,9 @@ class Trap:
     def fallen_into(self) -> Optional[str]:
         """What was answered wrongly, in words; None when nothing was."""
         for case in self.cases:
-            frame = Frame(case.opcode, case.payload, 0.0)
+            batch = Batch(case.opcode, [case.payload], 0.0)
             try:
-                events = Codec(PRICE_COLUMNS).decode(frame)
+                events = Codec(PRICE_COLUMNS).decode(batch)
             except Exception as error:  # noqa: BLE001 - nothing may be raised, whatever it is
                 return f"{case.payload[:200]!r} raised {error!r}"
             right = len(events) == len(case.answers) and all(map(_is_right, events, case.answers))

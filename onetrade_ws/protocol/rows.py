@@ -1,0 +1,158 @@
+"""The records of many binary frames at once: as rows of one JSON text, which a parser reads without a detour.
+
+A record is all but a JSON array already. What is not, or holds what only :mod:`.records` can judge, is left to that.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import attrs
+
+from .drafts import draft_of, new
+from .enums import EventMessageType
+from .events import Event
+from .models import ProfitUpdate, Quote
+from .parsers import Parser, Refused
+from .records import split_records
+
+#: Whether it is a profit, and how many commas it has.
+_Shape = Tuple[bool, int]
+_Loop = Callable[[Sequence[Tuple[Any, ...]], Sequence[bytes], float], List[Event]]
+
+_PROFIT_COLUMNS = ("position_id", "profit", "total_profit")
+
+
+class RowDecoder:
+    """Makes events of records. Not thread-safe.
+
+    :param price_columns: the names of a price record's columns, in their order
+    """
+
+    def __init__(self, parser: Parser, price_columns: Sequence[str]) -> None:
+        self._parser = parser
+        self._price_columns = tuple(price_columns)
+        # By shape; None where it is not for here. Bounded by the number of columns.
+        self._loops: Dict[_Shape, Optional[_Loop]] = {}
+
+    def decode(
+        self, payloads: Sequence[bytes], received_at: float
+    ) -> Tuple[List[Optional[Event]], List[Tuple[int, bytes]]]:
+        """The events of binary frames, one a record.
+
+        :returns: the events in their order; and where None stands among them, with the record that is left to others
+        """
+        records = payloads
+        text = b"],[".join(payloads)
+        # Outside of the usual, there may be several records in a frame, or none.
+        if b"\n" in text or b"\r" in text or b" " in text:
+            records = [
+                record for payload in payloads for record in (list(split_records(payload)) or [payload])
+            ]
+            text = b"],[".join(records)
+        shape = _shape(records[0])
+        try:
+            return list(self._decode(shape, text, records, received_at)), []
+        except Refused:
+            return self._decode_by_shape(records, received_at)
+
+    def _decode_by_shape(
+        self, records: Sequence[bytes], received_at: float
+    ) -> Tuple[List[Optional[Event]], List[Tuple[int, bytes]]]:
+        places: Dict[_Shape, List[int]] = {}
+        for place, record in enumerate(records):
+            places.setdefault(_shape(record), []).append(place)
+        events: List[Optional[Event]] = [None] * len(records)
+        refused: List[Tuple[int, bytes]] = []
+        for shape, alike in places.items():
+            chosen = [records[place] for place in alike]
+            try:
+                decoded = self._decode(shape, b"],[".join(chosen), chosen, received_at)
+            except Refused:
+                refused += zip(alike, chosen)
+            else:
+                for place, event in zip(alike, decoded):
+                    events[place] = event
+        return events, sorted(refused)
+
+    def _decode(
+        self, shape: _Shape, text: bytes, records: Sequence[bytes], received_at: float
+    ) -> List[Event]:
+        if shape not in self._loops:
+            self._loops[shape] = self._make_loop(shape)
+        loop = self._loops[shape]
+        # Blanks around a number are no matter, other white space is. A null is nobody's word for an empty column.
+        if loop is None or b"\t" in text or b"\r" in text or b"n" in text:
+            raise Refused
+        is_profit, commas = shape
+        text = b"[[" + text + b"]]"
+        if is_profit:
+            # A price record of three columns would look like a profit without its mark.
+            if text.count(b"[s,") != len(records):
+                raise Refused
+            text = text.replace(b"[s,", b"[")
+        blanks = b",," in text or b",]" in text
+        if blanks:
+            # Twice: what is replaced does not overlap.
+            text = text.replace(b",,", b",null,").replace(b",,", b",null,").replace(b",]", b",null]")
+        rows = self._parser.parse_rows(text, commas if is_profit else commas + 1)
+        # A record that holds a bracket may look like two.
+        if len(rows) != len(records):
+            raise Refused
+        if blanks and any(row[place] is None for place in self._required(is_profit) for row in rows):
+            raise Refused
+        return loop(rows, records, received_at)
+
+    def _required(self, is_profit: bool) -> Sequence[int]:
+        if is_profit:
+            return 1, 2
+        return [self._price_columns.index(column) for column in ("bid", "ask")]
+
+    def _make_loop(self, shape: _Shape) -> Optional[_Loop]:
+        is_profit, commas = shape
+        if is_profit:
+            # The mark is no column.
+            return _generate(ProfitUpdate, _PROFIT_COLUMNS) if commas == len(_PROFIT_COLUMNS) else None
+        columns = self._price_columns[: commas + 1]
+        known = {field.name for field in attrs.fields(Quote)} - {"extra"}
+        if len(columns) <= commas or columns[0] != "symbol_id" or not {"bid", "ask"} <= set(columns) <= known:
+            return None
+        return _generate(Quote, columns)
+
+
+def _shape(record: bytes) -> _Shape:
+    return record[:1] == b"s", record.count(b",")
+
+
+def _generate(model: Any, columns: Sequence[str]) -> _Loop:
+    """A loop that makes events of rows. Generated, because a call a row would cost a quarter more."""
+    missing = [field.name for field in attrs.fields(model) if field.name not in (*columns, "extra")]
+    source = f"""
+def loop(rows, records, received_at):
+    events = []
+    append = events.append
+    for row, record in zip(rows, records):
+        data = new(Draft)
+        {", ".join(f"data.{column}" for column in columns)} = row
+        {"".join(f"data.{name} = None; " for name in missing)}data.extra = {{}}
+        data.__class__ = Model
+        event = new(EventDraft)
+        event.type = event_type
+        event.data = data
+        event.received_at = received_at
+        event.raw = record
+        event.__class__ = Event
+        append(event)
+    return events
+"""
+    names: Dict[str, Any] = {
+        "new": new,
+        "Draft": draft_of(model),
+        "Model": model,
+        "EventDraft": draft_of(Event),
+        "Event": Event,
+        "event_type": EventMessageType.MARKET_FEED if model is Quote else EventMessageType.PROFIT_UPDATE,
+    }
+    exec(source, names)  # noqa: S102 - of names from our own models alone
+    loop: _Loop = names["loop"]
+    return loop

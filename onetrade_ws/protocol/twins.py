@@ -1,0 +1,211 @@
+"""The shortest way from a text message to a model, with msgspec (extra ``speed``).
+
+Each model has a twin: a msgspec structure of the same fields, into which a message is read in one go, without an object
+in between for each field and each number. From there the values move into the model.
+
+Real messages carry more fields than are documented, and those must survive. So the twins learn: what a message holds
+beyond the known is read the longer way once, and is a field of the twin from then on.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Callable, Dict, List, Literal, Mapping, Optional, Tuple
+
+import attrs
+import msgspec
+
+from .drafts import draft_of, new
+from .enums import EventMessageType
+from .filler import Fillers, inner_type
+from .models import Symbol
+from .parsers import MsgspecParser, Refused
+
+if sys.version_info >= (3, 9):
+    from typing import Annotated
+else:
+    from typing_extensions import Annotated  # there because of cattrs
+
+# How many unknown fields of a model are learned, and in how many steps: a server could make up any number.
+_LEARNED_AT_MOST = 200
+_LESSONS_AT_MOST = 50
+
+# Symbols come again and again, within each order of an account: so many of them, of so many bytes each.
+_SYMBOLS = 2000
+_SYMBOL_SIZE = 16 * 1024
+
+_PREFIX = b'{"type":"'
+_AFTER_PREFIX = len(_PREFIX)
+
+# Beyond it an integer may not be a float exactly.
+_EXACT = 2.0**53 - 1
+
+
+class Twins:
+    """Reads messages of the types whose data is a model. Not thread-safe.
+
+    :param models: by event type
+    :param fillers: the longer way, for the objects inside of objects
+    """
+
+    def __init__(
+        self, models: Mapping[EventMessageType, type], parser: MsgspecParser, fillers: Fillers
+    ) -> None:
+        self._parser = parser
+        self._fillers = fillers
+        self._models = models
+        self._learned: Dict[type, List[str]] = {}
+        self._lessons: Dict[type, int] = {}
+        self._symbols: Dict[bytes, Any] = {}
+        # By the name of the type, as it stands in a message.
+        self._ways: Dict[bytes, Tuple[EventMessageType, Callable[[bytes], Any], Callable[[Any], Any]]] = {}
+        # Created when they are first asked for: not every program sees each of them.
+        self._names = {event_type.value.encode(): event_type for event_type in models}
+        self._refusals = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+    def decode(self, raw: bytes) -> Tuple[EventMessageType, Any]:
+        """The type and the data of a message.
+
+        :raises ValueError: when it is none of these, or in any way unusual
+        """
+        if raw[:_AFTER_PREFIX] != _PREFIX:
+            raise Refused
+        name = raw[_AFTER_PREFIX : raw.find(b'"', _AFTER_PREFIX)]
+        way = self._ways.get(name)
+        if way is None:
+            event_type = self._names.get(name)
+            if event_type is None:
+                raise Refused
+            way = self._ways[name] = self._make_way(event_type)
+        event_type, read, move = way
+        try:
+            message = read(raw)
+        except self._refusals:
+            raise Refused from None
+        return event_type, move(message.data)
+
+    def learn(self, data: Any) -> None:
+        """Look at a model that came the longer way: what is unknown in it is known the next time."""
+        model = type(data)
+        learned = self._learned.setdefault(model, [])
+        lessons = self._lessons.get(model, 0)
+        names = [name for name in data.extra if name not in learned]
+        if not names or lessons >= _LESSONS_AT_MOST or len(learned) + len(names) > _LEARNED_AT_MOST:
+            return
+        self._lessons[model] = lessons + 1
+        learned += names
+        self._ways = {name: way for name, way in self._ways.items() if self._models[way[0]] is not model}
+
+    def _make_way(
+        self, event_type: EventMessageType
+    ) -> Tuple[EventMessageType, Callable[[bytes], Any], Callable[[Any], Any]]:
+        model = self._models[event_type]
+        learned = tuple(self._learned.get(model, ()))
+        twin = _twin_of(model, learned)
+        message = msgspec.defstruct(
+            "Message",
+            [("type", _literal(event_type.value)), ("data", twin)],
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+        return event_type, msgspec.json.Decoder(message).decode, self._generate(model, learned)
+
+    def _generate(self, model: Any, learned: Tuple[str, ...]) -> Callable[[Any], Any]:
+        """A function that moves the values of a twin into a model."""
+        names: Dict[str, Any] = {
+            "astuple": msgspec.structs.astuple,
+            "new": new,
+            "Draft": draft_of(model),
+            "Model": model,
+            "UNSET": msgspec.UNSET,
+            "moment": self._parser.parse_time,
+            # The time of an order's placement comes again with each of its updates.
+            "known_moment": lru_cache(maxsize=4096)(self._parser.parse_time),
+            "find_symbol": self._find_symbol,
+        }
+        targets = []
+        lines = []
+        for name, kind in _fields(model):
+            if _is_time(kind):
+                targets.append(f"time_{name}")
+                find = "known_moment" if name == "created_at" else "moment"
+                lines.append(f"model.{name} = {find}(time_{name}) if time_{name} else None")
+            elif attrs.has(inner_type(kind) or kind):
+                targets.append(f"raw_{name}")
+                lines.append(f"model.{name} = find_symbol(bytes(raw_{name}))")
+            else:
+                targets.append(f"model.{name}")
+        for number, unknown in enumerate(learned):
+            targets.append(f"value_{number}")
+            names[f"name_{number}"] = unknown
+            lines.append(f"if value_{number} is not UNSET: extra[name_{number}] = value_{number}")
+        source = [
+            "def move(twin):",
+            "    model = new(Draft)",
+            "    model.extra = extra = {}",
+            f"    {', '.join(targets)}, = astuple(twin)",
+            *[f"    {line}" for line in lines],
+            "    model.__class__ = Model",
+            "    return model",
+        ]
+        exec("\n".join(source), names)  # noqa: S102 - of names from our own models, and of numbers
+        move: Callable[[Any], Any] = names["move"]
+        return move
+
+    def _find_symbol(self, raw: bytes) -> Any:
+        symbol = self._symbols.get(raw)
+        if symbol is None and raw and raw != b"null":
+            symbol = self._fillers.get(Symbol)(self._parser.parse(raw))
+            if len(raw) <= _SYMBOL_SIZE:
+                if len(self._symbols) >= _SYMBOLS:
+                    self._symbols.clear()
+                self._symbols[raw] = symbol
+        return symbol
+
+
+def _twin_of(model: Any, learned: Tuple[str, ...]) -> Any:
+    fields: List[Any] = []
+    for name, kind in _fields(model):
+        default = getattr(attrs.fields(model), name).default
+        fields.append((name, *_twin_field(kind, default)))
+    for number, unknown in enumerate(learned):
+        field = msgspec.field(default=msgspec.UNSET, name=unknown)
+        fields.append((f"unknown_{number}", Any, field))
+    return msgspec.defstruct(
+        f"{model.__name__}Twin",
+        fields,
+        kw_only=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
+def _twin_field(kind: Any, default: Any) -> Tuple[Any, ...]:
+    inner = inner_type(kind)
+    plain = inner or kind
+    twin: Any = plain
+    if _is_time(kind):
+        # msgspec would take more than RFC 3339, and not the empty text.
+        twin = str
+    elif attrs.has(plain):
+        return msgspec.Raw, msgspec.Raw(b"")
+    elif plain is float:
+        twin = Annotated[float, msgspec.Meta(ge=-_EXACT, le=_EXACT)]
+    if inner is not None:
+        twin = Optional[twin]
+    return (twin,) if default is attrs.NOTHING else (twin, default)
+
+
+def _fields(model: Any) -> List[Tuple[str, Any]]:
+    attrs.resolve_types(model)
+    return [(field.name, field.type) for field in attrs.fields(model) if field.name != "extra"]
+
+
+def _is_time(kind: Any) -> bool:
+    return bool(kind == Optional[datetime])
+
+
+def _literal(value: str) -> Any:
+    return Literal[value]
