@@ -88,7 +88,15 @@ def run(version: str, python: Path, oldest: bool, pytest_arguments: List[str]) -
     requirements = "oldest" if oldest else "newest"
     environment = ENVIRONMENTS / f"{version}-{requirements}"
     print(f"\n=== Python {version}, {requirements} requirements: {python}", flush=True)
-    setup = [str(python), str(ROOT / ".ci" / "environment.py"), str(environment), "cli", "proxy", "speed", "test"]
+    setup = [
+        str(python),
+        str(ROOT / ".ci" / "environment.py"),
+        str(environment),
+        "cli",
+        "proxy",
+        "speed",
+        "test",
+    ]
     if subprocess.run(setup + ["--oldest"] * oldest, cwd=ROOT, check=False).returncode:
         return Row(version, requirements, "failed", "its environment could not be set up")
     started = time.monotonic()
