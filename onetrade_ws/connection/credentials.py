@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import re
 import sys
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from collections import deque
+from typing import Callable, Iterator, List, Optional, Tuple
 from urllib.parse import quote, unquote
 
 import attrs
@@ -19,6 +20,9 @@ API_KEY = "~api-key~"
 _PLACEHOLDER = re.compile(b"~(?:session-id|access-token|api-key)~")
 # What is shorter occurs by chance.
 _SHORTEST = 8
+# Texts, and characters in them, that are searched for the sake of one, however often it is escaped.
+_TEXTS_AT_MOST = 100
+_CHARACTERS_AT_MOST = 2_000_000
 
 _BACKSLASH = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))")
 _ENTITY = re.compile(r"&(?:#[xX]([0-9a-fA-F]{1,8})|#([0-9]{1,8})|(amp|lt|gt|quot|apos));")
@@ -61,15 +65,30 @@ class Credentials:
 def _hide(text: str, secrets: List[str]) -> str:
     # A short one may be part of a longer one, which would then be left in pieces.
     spellings = sorted({way for secret in secrets for way in _spellings(secret)}, key=len, reverse=True)
-    shown = plain = text
-    for unescape in (None, *_UNESCAPES):
-        hidden = plain = plain if unescape is None else unescape(plain)
+    while True:
+        hidden = _hide_once(text, spellings)
+        if hidden == text:
+            return text
+        text = hidden
+
+
+def _hide_once(text: str, spellings: List[str]) -> str:
+    """``text`` without the secrets that are found first, unpacked as far as it had to be for that."""
+    # In every order: to take off what is no escape may take off a part of the secret.
+    texts, seen, budget = deque([text]), {text}, _CHARACTERS_AT_MOST
+    while texts and budget > 0:
+        plain = hidden = texts.popleft()
+        budget -= len(plain)
         for spelling in spellings:
             hidden = hidden.replace(spelling, "…")
         if hidden != plain:
-            # As far as it had to be unpacked to find the last one.
-            shown = plain = hidden
-    return shown
+            return hidden
+        for unescape in _UNESCAPES:
+            further = unescape(plain)
+            if further not in seen and len(seen) < _TEXTS_AT_MOST:
+                seen.add(further)
+                texts.append(further)
+    return text
 
 
 def _spellings(secret: str) -> Iterator[str]:
@@ -77,7 +96,7 @@ def _spellings(secret: str) -> Iterator[str]:
     # With a plus for a blank as forms have it, and as Python writes bytes.
     yield from (secret, secret.replace(" ", "+"), data.decode("latin-1"), data.hex(), data.hex().upper())
     # One that looks escaped itself would otherwise be unpacked past recognition.
-    for unescape in _UNESCAPES:
+    for unescape in 5 * _UNESCAPES:
         secret = unescape(secret)
         if len(secret) >= _SHORTEST:
             yield secret
@@ -114,5 +133,4 @@ def _without_backslashes(text: str) -> str:
     return _BACKSLASH.sub(_of_backslash, text)
 
 
-# One after the other, as many times over as a text may be escaped.
-_UNESCAPES: Sequence[Callable[[str], str]] = 5 * (unquote, _without_entities, _without_backslashes)
+_UNESCAPES: Tuple[Callable[[str], str], ...] = (unquote, _without_entities, _without_backslashes)
