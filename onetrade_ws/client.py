@@ -163,7 +163,7 @@ class OneTradeClient:
             self._queue,
             Codec(settings.price_columns, self._connection.hide_in),
             self._observers,
-            mirror=self._account.apply,
+            mirror=self._account.consumer,
             threaded=settings.dispatch == "thread",
         )
         self._streams = EventStreams(self._dispatcher, self._observers, settings.events_limit)
@@ -423,7 +423,7 @@ class OneTradeClient:
 
     def stats(self) -> Stats:
         """A snapshot of counters and gauges. On any thread; does not block."""
-        delivered = dict(self._dispatcher.delivered)
+        delivered = self._dispatcher.delivered
         connection = self._connection
         return Stats(
             connections=connection.counters.connections,

@@ -70,6 +70,8 @@ class Records(Generic[T]):
         """
         self._by_id[identity] = record
         if not self._is_over(record):
+            if identity in self._live:
+                return
             self._bytes -= self._over.pop(identity, 0)
             self._live[identity] = None
             if len(self._live) > LIVE_LIMIT:

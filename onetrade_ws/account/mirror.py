@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from functools import partial
-from typing import Any, Callable, Dict, List, Mapping, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import attrs
 
 from ..protocol.enums import EventMessageType, OrderStatus, PositionStatus
-from ..protocol.events import ClientEventType, ConnectionState, Event
+from ..protocol.events import ClientEventType, ConnectionState, Event, EventType
 from ..protocol.models import Deal, Journal, Notification, Order, Position, ProfitUpdate, Quote, Report
 from .history import LIVE_LIMIT, Log, Records
 
 logger = logging.getLogger("onetrade_ws.account")
 
 _FINISHED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
+_CLOSED = PositionStatus.CLOSED
 
 # How many symbols have a quote: more than any broker offers, so that a server that makes them up does not fill the
 # memory.
@@ -29,7 +29,7 @@ def _order_is_over(order: Order) -> bool:
 
 
 def _position_is_over(position: Position) -> bool:
-    return position.status == PositionStatus.CLOSED
+    return position.status == _CLOSED
 
 
 def _always(_: object) -> bool:
@@ -52,13 +52,13 @@ class Account:
     """
 
     def __init__(self, history_limit: int) -> None:
-        # Guards everything below: written on the thread that delivers, read on any.
+        # Guards everything below but the quotes: written on the thread that delivers, read on any.
         self._lock = threading.Lock()
         self._orders: Records[Order] = Records(history_limit, _order_is_over)  # by Order.id
         self._positions: Records[Position] = Records(history_limit, _position_is_over)  # by Position.id
         self._deals: Records[Deal] = Records(history_limit, _always)  # by Deal.id
         self._reports: Records[Report] = Records(history_limit, _always)  # by Report.id
-        self._quotes: OrderedDict[int, Quote] = OrderedDict()  # by Quote.symbol_id
+        self._quotes: Dict[int, Quote] = {}  # by Quote.symbol_id; not guarded
         self._journal: Log[Journal] = Log(history_limit)
         self._notifications: Log[Notification] = Log(history_limit)
         # Bytes of the message that is being taken in.
@@ -70,7 +70,7 @@ class Account:
         self._reconnecting = False
         self._connection_state = ConnectionState.CLOSED
         orders, positions, deals = self._put_order, self._put_position, self._put_deal
-        self._handlers: Mapping[Union[EventMessageType, ClientEventType], Callable[[Any], None]] = {
+        handlers: Mapping[EventType, Callable[[Any], None]] = {
             EventMessageType.ORDERS_PLACE: orders,
             EventMessageType.ORDERS_UPDATE: orders,
             EventMessageType.ORDERS_CANCEL: partial(self._put_order_as, OrderStatus.CANCELED),
@@ -85,13 +85,16 @@ class Account:
             EventMessageType.DEALS_UPDATE: deals,
             EventMessageType.JOURNAL_CREATE: self._put_journal,
             EventMessageType.REPORT_CREATE: self._put_report,
-            EventMessageType.MARKET_FEED: self._put_quote,
             EventMessageType.INFO: self._put_notification,
             EventMessageType.ERROR: self._put_notification,
             ClientEventType.STATE_CHANGED: self._put_state,
             ClientEventType.SESSION_IN_USE: self._detect_two_tabs,
             ClientEventType.SESSION_LOGGED_OUT: self._log_out,
         }
+        self._consumers: Dict[EventType, Callable[[Event], None]] = {
+            event_type: partial(self._take, handler) for event_type, handler in handlers.items()
+        }
+        self._consumers[EventMessageType.MARKET_FEED] = self._take_quote
 
     # -- reading: on any thread -----------------------------------------------------------------------------
 
@@ -136,8 +139,7 @@ class Account:
     @property
     def quotes(self) -> Dict[int, Quote]:
         """The newest quote of each symbol, by symbol id."""
-        with self._lock:
-            return dict(self._quotes)
+        return dict(self._quotes)
 
     @property
     def journal(self) -> List[Journal]:
@@ -173,20 +175,28 @@ class Account:
 
     # -- updating: on the thread that delivers --------------------------------------------------------------
 
-    def apply(self, event: Event) -> None:
-        """Take an event in."""
-        handler = self._handlers.get(event.type)  # type: ignore[arg-type]  # a string has none
-        if handler is not None:
-            with self._lock:
-                self._size = len(event.raw)
-                handler(event.data)
-            if self._forgetful != (self._orders.forgets, self._positions.forgets):
-                self._forgetful = self._orders.forgets, self._positions.forgets
-                logger.error(
-                    "more than %d live %s: the oldest are no longer in the mirror",
-                    LIVE_LIMIT,
-                    "positions" if self._positions.forgets else "orders",
-                )
+    def consumer(self, event_type: EventType) -> Optional[Callable[[Event], None]]:
+        """What takes in events of a type; None where they concern nothing here."""
+        return self._consumers.get(event_type)
+
+    def _take_quote(self, event: Event) -> None:
+        # Without the lock: adding to a dict is one step, and so is copying one whose keys are integers.
+        quotes, quote = self._quotes, event.data
+        quotes[quote.symbol_id] = quote
+        if len(quotes) > _SYMBOL_LIMIT:
+            del quotes[next(iter(quotes))]
+
+    def _take(self, handler: Callable[[Any], None], event: Event) -> None:
+        with self._lock:
+            self._size = len(event.raw)
+            handler(event.data)
+        if self._forgetful != (self._orders.forgets, self._positions.forgets):
+            self._forgetful = self._orders.forgets, self._positions.forgets
+            logger.error(
+                "more than %d live %s: the oldest are no longer in the mirror",
+                LIVE_LIMIT,
+                "positions" if self._positions.forgets else "orders",
+            )
 
     # The handlers require holding _lock.
 
@@ -223,11 +233,6 @@ class Account:
 
     def _put_report(self, report: Report) -> None:
         self._reports.put(report.id, report, self._size)
-
-    def _put_quote(self, quote: Quote) -> None:
-        self._quotes[quote.symbol_id] = quote
-        if len(self._quotes) > _SYMBOL_LIMIT:
-            self._quotes.popitem(last=False)
 
     def _put_state(self, change: Any) -> None:
         self._connection_state = change.new

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
-from typing import Callable, Counter, Deque, Optional, Tuple
+from typing import Callable, Deque, Dict, List, Optional, Tuple
 
 from ..deadline import Deadline
 from ..errors import CallbackThreadError
@@ -34,6 +35,18 @@ _SLICE = 0.1
 # Seconds that the dispatcher gets to end, when the time is over already.
 _MOMENT = 0.1
 
+# What is taken from the queue is out of reach of newer quotes. So it is as much as can be delivered in this time, in
+# seconds, and at most so many messages: enough to decode them together.
+_TAKEN_FOR = 0.004
+_TAKEN_AT_MOST = 256
+_TAKEN_AT_FIRST = 16
+
+# How many of the last lags are known.
+_LAGS = 1000
+
+#: Takes an event before any observer does.
+Consumer = Callable[[Event], None]
+
 
 class Dispatcher:
     """Delivers events on a thread of its own, or on the thread that calls :meth:`pump`.
@@ -41,7 +54,7 @@ class Dispatcher:
     A callback runs without any lock held. It may subscribe, unsubscribe, send, disconnect, and in manual mode pump
     again (a dialog that it opens may run the host's timers): a nested pump goes on with what comes next.
 
-    :param mirror: takes each event before the observers do
+    :param mirror: says for a type of events who takes them before the observers do, or None
     :param threaded: whether it has a thread of its own
     """
 
@@ -51,11 +64,12 @@ class Dispatcher:
         codec: Codec,
         observers: ObserverRegistry,
         *,
-        mirror: Callable[[Event], None],
+        mirror: Callable[[EventType], Optional[Consumer]],
         threaded: bool,
     ) -> None:
-        #: How many events were delivered, by type.
-        self.delivered: Counter[EventType] = Counter()
+        #: Seconds from the receipt of a message to its first callback, of the last ones that were measured: the first
+        #: of each that were taken from the queue together.
+        self.lags: Deque[float] = deque(maxlen=_LAGS)
         #: How many callbacks raised.
         self.callback_errors = 0
         self._queue = queue
@@ -66,6 +80,10 @@ class Dispatcher:
         self.on_end: Callable[[StateChange], None] = lambda change: None
         #: Whether it has a thread of its own.
         self.threaded = threaded
+        # How many events were delivered, by type: each in a list of its own, which costs less to add to than a dict.
+        self._delivered: Dict[EventType, List[int]] = {}
+        # How many messages to take from the queue together.
+        self._quantum = _TAKEN_AT_FIRST
         # What has been taken from the queue: items not decoded yet, events not begun yet, calls of the present event
         # not made yet. Only the thread that delivers touches them. They outlive a callback that ends a pump with
         # KeyboardInterrupt.
@@ -82,6 +100,11 @@ class Dispatcher:
         self._deliverer: Optional[threading.Thread] = None
         self._depth = 0
         self._discarding = False
+
+    @property
+    def delivered(self) -> Dict[EventType, int]:
+        """How many events were delivered, by type. On any thread."""
+        return {event_type: count for event_type, (count,) in list(self._delivered.items())}
 
     # -- a life ---------------------------------------------------------------------------------------------
 
@@ -164,11 +187,13 @@ class Dispatcher:
     def _run(self) -> None:
         self._enter("the dispatcher")
         while True:
-            batch = self._queue.get(Deadline(None))
-            if batch is not None:
-                self._items.extend(batch)
-                while self._step():
+            items = self._queue.get(Deadline(None), self._quantum)
+            if items is not None:
+                began = time.monotonic()
+                self._items.extend(items)
+                while self._step(None):
                     pass
+                self._adjust_quantum(time.monotonic() - began)
                 continue
             with self._condition:
                 # connect() may have been called since: then this thread goes on.
@@ -203,10 +228,10 @@ class Dispatcher:
             before = sum(self.delivered.values())
             self._take(Deadline(timeout))
             budget = Deadline(max_seconds)
-            while self._step() or self._take(Deadline(0)):
-                # An event that was begun is delivered to everybody.
-                if budget.expired and not self._calls:
-                    break
+            began = time.monotonic()
+            while self._step(budget) or (not budget.expired and self._take(Deadline(0))):
+                pass
+            self._adjust_quantum(time.monotonic() - began)
             return sum(self.delivered.values()) - before
         finally:
             self._leave()
@@ -218,11 +243,17 @@ class Dispatcher:
     def _take(self, deadline: Deadline) -> bool:
         if self._has_taken:
             return True
-        batch = self._queue.get(deadline)
-        if not batch:
+        items = self._queue.get(deadline, self._quantum)
+        if not items:
             return False
-        self._items.extend(batch)
+        self._items.extend(items)
         return True
+
+    def _adjust_quantum(self, took: float) -> None:
+        if took > _TAKEN_FOR:
+            self._quantum = max(1, self._quantum // 2)
+        elif took < _TAKEN_FOR / 2:
+            self._quantum = min(_TAKEN_AT_MOST, self._quantum * 2)
 
     def _enter(self, call: str) -> None:
         with self._condition:
@@ -242,40 +273,74 @@ class Dispatcher:
 
     # -- delivering: on the thread that entered -------------------------------------------------------------
 
-    def _step(self) -> bool:
-        """Make the next call, or else begin the next event.
+    def _step(self, budget: Optional[Deadline]) -> bool:
+        """Begin events, and make their calls, for a while.
 
-        :returns: False when there is neither
+        :param budget: after which no further event is begun; but one is in any case
+        :returns: False when there is nothing left to do, or the budget is over
         """
         try:
-            return self._advance()
+            return self._advance(budget)
         except Exception:
             # Not from a callback: a log handler of the program's, or a bug of ours. It must not make the client deaf.
             with contextlib.suppress(Exception):
                 logger.exception("delivering an event failed")
             return True
 
-    def _advance(self) -> bool:
-        if self._calls:
+    def _advance(self, budget: Optional[Deadline]) -> bool:
+        if not self._calls:
+            if self._ending is not None:
+                ending, self._ending = self._ending, None
+                self.on_end(ending)
+            if self._reports:
+                self._begin(self._reports.popleft())
+            elif self._events or self._decode():
+                self._begin_events(budget)
+            else:
+                return False
+        # An event that was begun is delivered to everybody.
+        while self._calls:
             wanted, callback, event = self._calls.popleft()
             # An observer before it may have cancelled it.
             if self._observers.contains(wanted, callback):
                 self._call(callback, event)
-            return True
-        if self._ending is not None:
-            ending, self._ending = self._ending, None
-            self.on_end(ending)
-        if self._reports:
-            event = self._reports.popleft()
-        elif self._events or self._decode():
-            event = self._events.popleft()
-        else:
-            return False
-        known = isinstance(event.type, (EventMessageType, ClientEventType))
-        self.delivered[event.type if known else UNKNOWN] += 1
-        self._mirror(event)
+        return budget is None or not budget.expired
+
+    def _begin_events(self, budget: Optional[Deadline]) -> None:
+        """Begin events, up to one whose calls are still to be made. This is where each event costs time: who wants
+        events of a type is looked up once for those that come one behind the other."""
+        events, observers = self._events, self._observers
+        event_type: Optional[EventType] = None
+        version = -1
+        while events:
+            event = events[0]
+            if event.type is not event_type or observers.version != version:
+                event_type, version = event.type, observers.version
+                matching = observers.matching(event_type)
+                if len(matching) > 1 or type(event_type) is ClientEventType:
+                    self._begin(events.popleft())
+                    return
+                take, delivered = self._mirror(event_type), self._count_of(event_type)
+                callback = matching[0][1] if matching else None
+            events.popleft()
+            delivered[0] += 1
+            if take is not None:
+                take(event)
+            if callback is not None and not self._discarding:
+                self._call(callback, event)
+                if self._reports:
+                    return
+            if budget is not None and budget.expired:
+                return
+
+    def _begin(self, event: Event) -> None:
+        """Count an event, let the mirror take it, and note the calls to be made."""
+        self._count_of(event.type)[0] += 1
+        take = self._mirror(event.type)
+        if take is not None:
+            take(event)
         if self._discarding and isinstance(event.type, str):
-            return True
+            return
         self._calls.extend(
             (wanted, callback, event)
             for wanted, callback in self._observers.matching(event.type)
@@ -286,15 +351,24 @@ class Dispatcher:
         )
         if event.type is ClientEventType.STATE_CHANGED and event.data.new is ConnectionState.CLOSED:
             self._ending = event.data
-        return True
+
+    def _count_of(self, event_type: EventType) -> List[int]:
+        known = isinstance(event_type, (EventMessageType, ClientEventType))
+        return self._delivered.setdefault(event_type if known else UNKNOWN, [0])
 
     def _decode(self) -> bool:
+        """Decode what was taken, as far as it is of one kind.
+
+        :returns: False when there is nothing
+        """
         while self._items:
             item = self._items.popleft()
             if isinstance(item, Event):
                 self._events.append(item)
-                return True
-            self._events.extend(self._codec.decode(item))
+            else:
+                self._events.extend(self._codec.decode(item))
+                # The wall clock may have been set back meanwhile.
+                self.lags.append(max(0.0, time.time() - item.received_at))
             return True
         return False
 

@@ -59,6 +59,8 @@ class ObserverRegistry:
         # Guards the mapping; its tuples are replaced, never changed, so that a reader needs no lock.
         self._lock = threading.Lock()
         self._callbacks: Dict[Optional[EventType], Tuple[Callback, ...]] = {}
+        #: Changes with each change: as long as it is the same, what was looked up holds.
+        self.version = 0
 
     def add(self, event_type: Optional[EventType], callback: Callback) -> Subscription:
         """Have ``callback`` called for ``event_type``, or for every event when that is None.
@@ -72,6 +74,7 @@ class ObserverRegistry:
             callbacks = self._callbacks.get(event_type, ())
             if not _contains(callbacks, callback):
                 self._callbacks[event_type] = (*callbacks, callback)
+                self.version += 1
         return Subscription(self, event_type, callback)
 
     def remove(self, event_type: Optional[EventType], callback: Callback) -> bool:
@@ -90,6 +93,7 @@ class ObserverRegistry:
                 self._callbacks[event_type] = remaining
             else:
                 del self._callbacks[event_type]
+            self.version += 1
             return True
 
     def contains(self, event_type: Optional[EventType], callback: Callback) -> bool:

@@ -106,10 +106,11 @@ class EventQueue:
         self._high_water = max(self._high_water, self._bytes)
         self._condition.notify_all()
 
-    def get(self, deadline: Deadline) -> Optional[Sequence[Item]]:
-        """Take the oldest batch; blocks until there is one.
+    def get(self, deadline: Deadline, limit: int) -> Optional[Sequence[Item]]:
+        """Take the oldest items; blocks until there is one.
 
-        :returns: an empty batch when the time was over before, None when the queue is closed and empty
+        :param limit: how many messages in all
+        :returns: none when the time was over before, None when the queue is closed and empty
         """
         with self._condition:
             if not deadline.wait_for(self._condition, lambda: bool(self._batches) or self._closed):
