@@ -425,6 +425,7 @@ class OneTradeClient:
         """A snapshot of counters and gauges. On any thread; does not block."""
         delivered = self._dispatcher.delivered
         connection = self._connection
+        lag_median, lag_p99 = self._dispatcher.lags.quantiles(0.5, 0.99)
         return Stats(
             connections=connection.counters.connections,
             frames_received=connection.counters.frames,
@@ -434,10 +435,15 @@ class OneTradeClient:
             messages_unknown=connection.outgoing.unknown,
             events=delivered,
             merged_events=self._streams.merged,
+            decoded_events=sum(delivered[each] for each in delivered if isinstance(each, str))
+            - self._dispatcher.undecoded,
             decode_errors=delivered.get(ClientEventType.DECODE_ERROR, 0),
             callback_errors=self._dispatcher.callback_errors,
             queued_bytes=self._queue.bytes,
             queued_bytes_high_water=self._queue.high_water,
+            lag_median=lag_median,
+            lag_p99=lag_p99,
+            reconnects=dict(connection.counters.reconnects),
             heartbeat_round_trip=connection.heartbeat_round_trip,
         )
 

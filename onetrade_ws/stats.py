@@ -24,10 +24,16 @@ class Stats:
         under ``"unknown"``
     :ivar merged_events: quotes and profit updates that gave way to newer ones in an ``events()`` iterator that was not
         read
+    :ivar decoded_events: how many of the server's events were decoded: those of a type that nobody asked for, and that
+        the mirror has no use for, may be counted without it
     :ivar decode_errors: frames that could not be decoded
     :ivar callback_errors: callbacks that raised
     :ivar queued_bytes: what waits in the event queue
     :ivar queued_bytes_high_water: the most that ever waited in it
+    :ivar lag_median: seconds from the receipt of a message to its first callback, the median of the recent past: of the
+        last 1,000 times that messages were taken from the event queue; None before the first
+    :ivar lag_p99: likewise, what 99 of 100 stay below
+    :ivar reconnects: attempts to reconnect, by the name of the error behind each: ``{"ConnectionStalledError": 1}``
     :ivar heartbeat_round_trip: seconds from the last answered heartbeat to its answer; None when not connected,
         and before the first answer
     """
@@ -40,8 +46,12 @@ class Stats:
     messages_unknown: int
     events: Mapping[EventType, int]
     merged_events: int
+    decoded_events: int
     decode_errors: int
     callback_errors: int
     queued_bytes: int
     queued_bytes_high_water: int
+    lag_median: Optional[float]
+    lag_p99: Optional[float]
+    reconnects: Mapping[str, int]
     heartbeat_round_trip: Optional[float]

@@ -49,13 +49,18 @@ class Records(Generic[T]):
 
     Of those that are over, the newest ``limit`` are kept, and :data:`BYTES_EACH` times as many bytes; of live ones the
     newest :data:`LIVE_LIMIT`.
+
+    :param is_over: whether an object is not live any more
+    :param forgetting: called when the first live one has to go
     """
 
-    def __init__(self, limit: int, is_over: Callable[[T], bool]) -> None:
+    def __init__(
+        self, limit: int, is_over: Callable[[T], bool], forgetting: Callable[[], None] = lambda: None
+    ) -> None:
         self._limit = limit
         self._is_over = is_over
-        #: Whether live ones had to go.
-        self.forgets = False
+        self._forgetting = forgetting
+        self._has_forgotten = False
         self._by_id: Dict[int, T] = {}
         # The ids of the live ones, the oldest first.
         self._live: OrderedDict[int, None] = OrderedDict()
@@ -77,7 +82,9 @@ class Records(Generic[T]):
             if len(self._live) > LIVE_LIMIT:
                 oldest, _ = self._live.popitem(last=False)
                 del self._by_id[oldest]
-                self.forgets = True
+                if not self._has_forgotten:
+                    self._has_forgotten = True
+                    self._forgetting()
             return
         self._live.pop(identity, None)
         self._bytes += size - self._over.get(identity, 0)

@@ -9,15 +9,19 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import attrs
 
+from ..protocol.drafts import copier_of
 from ..protocol.enums import EventMessageType, OrderStatus, PositionStatus
 from ..protocol.events import ClientEventType, ConnectionState, Event, EventType
-from ..protocol.models import Deal, Journal, Notification, Order, Position, ProfitUpdate, Quote, Report
+from ..protocol.models import Deal, Journal, Notification, Order, Position, Quote, Report
 from .history import LIVE_LIMIT, Log, Records
 
 logger = logging.getLogger("onetrade_ws.account")
 
 _FINISHED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
 _CLOSED = PositionStatus.CLOSED
+
+# What attrs.evolve() does, which costs more than all the rest of a profit update.
+_with_profit = copier_of(Position, "profit", "total_profit")
 
 # How many symbols have a quote: more than any broker offers, so that a server that makes them up does not fill the
 # memory.
@@ -54,47 +58,47 @@ class Account:
     def __init__(self, history_limit: int) -> None:
         # Guards everything below but the quotes: written on the thread that delivers, read on any.
         self._lock = threading.Lock()
-        self._orders: Records[Order] = Records(history_limit, _order_is_over)  # by Order.id
-        self._positions: Records[Position] = Records(history_limit, _position_is_over)  # by Position.id
+        # What is to be logged when the lock is free.
+        self._forgotten: List[str] = []
+        self._orders: Records[Order] = Records(
+            history_limit, _order_is_over, lambda: self._forgotten.append("orders")
+        )  # by Order.id
+        self._positions: Records[Position] = Records(
+            history_limit, _position_is_over, lambda: self._forgotten.append("positions")
+        )  # by Position.id
         self._deals: Records[Deal] = Records(history_limit, _always)  # by Deal.id
         self._reports: Records[Report] = Records(history_limit, _always)  # by Report.id
         self._quotes: Dict[int, Quote] = {}  # by Quote.symbol_id; not guarded
         self._journal: Log[Journal] = Log(history_limit)
         self._notifications: Log[Notification] = Log(history_limit)
-        # Bytes of the message that is being taken in.
-        self._size = 0
-        # What has been said of live ones that had to go. Of the thread that delivers alone.
-        self._forgetful = False, False
         self._session_logged_out = False
         self._two_tabs_detected = False
         self._reconnecting = False
         self._connection_state = ConnectionState.CLOSED
-        orders, positions, deals = self._put_order, self._put_position, self._put_deal
-        handlers: Mapping[EventType, Callable[[Any], None]] = {
-            EventMessageType.ORDERS_PLACE: orders,
-            EventMessageType.ORDERS_UPDATE: orders,
+        order, position = partial(self._put, self._orders), partial(self._put, self._positions)
+        deal, notification = partial(self._put, self._deals), partial(self._append, self._notifications)
+        self._consumers: Mapping[EventType, Callable[[Event], None]] = {
+            EventMessageType.ORDERS_PLACE: order,
+            EventMessageType.ORDERS_UPDATE: order,
             EventMessageType.ORDERS_CANCEL: partial(self._put_order_as, OrderStatus.CANCELED),
             EventMessageType.ORDERS_EXPIRED: partial(self._put_order_as, OrderStatus.EXPIRED),
             EventMessageType.ORDERS_REJECTED: partial(self._put_order_as, OrderStatus.REJECTED),
             EventMessageType.ORDERS_REQUOTED: partial(self._put_order_as, OrderStatus.REQUOTED),
-            EventMessageType.POSITIONS_OPEN: positions,
-            EventMessageType.POSITIONS_UPDATE: positions,
-            EventMessageType.POSITIONS_CLOSE: self._close_position,
+            EventMessageType.POSITIONS_OPEN: position,
+            EventMessageType.POSITIONS_UPDATE: position,
+            EventMessageType.POSITIONS_CLOSE: self._put_position_as_closed,
             EventMessageType.PROFIT_UPDATE: self._put_profit,
-            EventMessageType.DEALS_CREATE: deals,
-            EventMessageType.DEALS_UPDATE: deals,
-            EventMessageType.JOURNAL_CREATE: self._put_journal,
-            EventMessageType.REPORT_CREATE: self._put_report,
-            EventMessageType.INFO: self._put_notification,
-            EventMessageType.ERROR: self._put_notification,
+            EventMessageType.DEALS_CREATE: deal,
+            EventMessageType.DEALS_UPDATE: deal,
+            EventMessageType.JOURNAL_CREATE: partial(self._append, self._journal),
+            EventMessageType.REPORT_CREATE: partial(self._put, self._reports),
+            EventMessageType.MARKET_FEED: self._put_quote,
+            EventMessageType.INFO: notification,
+            EventMessageType.ERROR: notification,
             ClientEventType.STATE_CHANGED: self._put_state,
             ClientEventType.SESSION_IN_USE: self._detect_two_tabs,
             ClientEventType.SESSION_LOGGED_OUT: self._log_out,
         }
-        self._consumers: Dict[EventType, Callable[[Event], None]] = {
-            event_type: partial(self._take, handler) for event_type, handler in handlers.items()
-        }
-        self._consumers[EventMessageType.MARKET_FEED] = self._take_quote
 
     # -- reading: on any thread -----------------------------------------------------------------------------
 
@@ -179,62 +183,50 @@ class Account:
         """What takes in events of a type; None where they concern nothing here."""
         return self._consumers.get(event_type)
 
-    def _take_quote(self, event: Event) -> None:
+    def _put_quote(self, event: Event) -> None:
         # Without the lock: adding to a dict is one step, and so is copying one whose keys are integers.
         quotes, quote = self._quotes, event.data
         quotes[quote.symbol_id] = quote
         if len(quotes) > _SYMBOL_LIMIT:
             del quotes[next(iter(quotes))]
 
-    def _take(self, handler: Callable[[Any], None], event: Event) -> None:
+    def _put(self, records: Records[Any], event: Event, record: Any = None) -> None:
+        record = record or event.data
         with self._lock:
-            self._size = len(event.raw)
-            handler(event.data)
-        if self._forgetful != (self._orders.forgets, self._positions.forgets):
-            self._forgetful = self._orders.forgets, self._positions.forgets
+            records.put(record.id, record, len(event.raw))
+        while self._forgotten:
             logger.error(
                 "more than %d live %s: the oldest are no longer in the mirror",
                 LIVE_LIMIT,
-                "positions" if self._positions.forgets else "orders",
+                self._forgotten.pop(),
             )
 
-    # The handlers require holding _lock.
-
-    def _put_journal(self, journal: Journal) -> None:
-        self._journal.append(journal, self._size)
-
-    def _put_notification(self, notification: Notification) -> None:
-        self._notifications.append(notification, self._size)
-
-    def _put_order(self, order: Order) -> None:
-        self._orders.put(order.id, order, self._size)
-
-    def _put_position(self, position: Position) -> None:
-        self._positions.put(position.id, position, self._size)
+    def _append(self, log: Log[Any], event: Event) -> None:
+        with self._lock:
+            log.append(event.data, len(event.raw))
 
     # The specification: "Update order status", "Update position status". Whether the object already carries the new
     # status it leaves open; where it does not, the event's name says what it is.
 
-    def _put_order_as(self, status: OrderStatus, order: Order) -> None:
-        self._put_order(order if _order_is_over(order) else attrs.evolve(order, status=status))
+    def _put_order_as(self, status: OrderStatus, event: Event) -> None:
+        order = event.data
+        self._put(self._orders, event, order if _order_is_over(order) else attrs.evolve(order, status=status))
 
-    def _close_position(self, position: Position) -> None:
-        closed = _position_is_over(position)
-        self._put_position(position if closed else attrs.evolve(position, status=PositionStatus.CLOSED))
+    def _put_position_as_closed(self, event: Event) -> None:
+        position = event.data
+        closed = position if _position_is_over(position) else attrs.evolve(position, status=_CLOSED)
+        self._put(self._positions, event, closed)
 
-    def _put_profit(self, update: ProfitUpdate) -> None:
+    def _put_profit(self, event: Event) -> None:
+        update = event.data
+        # Without the lock: no other thread writes.
         position = self._positions.get(update.position_id)
         # A position that was never seen cannot be made up from its profit, and a closed one has no floating profit.
         if position is not None and not _position_is_over(position):
-            self._put_position(attrs.evolve(position, profit=update.profit, total_profit=update.total_profit))
+            self._put(self._positions, event, _with_profit(position, update.profit, update.total_profit))
 
-    def _put_deal(self, deal: Deal) -> None:
-        self._deals.put(deal.id, deal, self._size)
-
-    def _put_report(self, report: Report) -> None:
-        self._reports.put(report.id, report, self._size)
-
-    def _put_state(self, change: Any) -> None:
+    def _put_state(self, event: Event) -> None:
+        change = event.data
         self._connection_state = change.new
         if change.new is ConnectionState.CONNECTING:
             self._reconnecting = change.old is ConnectionState.OPEN
@@ -243,8 +235,8 @@ class Account:
         else:
             self._reconnecting = False
 
-    def _detect_two_tabs(self, _: object) -> None:
+    def _detect_two_tabs(self, _: Event) -> None:
         self._two_tabs_detected = True
 
-    def _log_out(self, _: object) -> None:
+    def _log_out(self, _: Event) -> None:
         self._session_logged_out = True

@@ -7,7 +7,7 @@ import logging
 import ssl
 import threading
 import time
-from typing import Callable, NoReturn, Optional, Sequence
+from typing import Callable, Dict, NoReturn, Optional, Sequence
 
 import attrs
 
@@ -57,6 +57,8 @@ class Counters:
     connections: int = 0
     frames: int = 0
     bytes: int = 0
+    #: Attempts to reconnect, by the name of the error behind each.
+    reconnects: Dict[str, int] = attrs.field(factory=dict)
 
 
 @attrs.define
@@ -255,6 +257,8 @@ class Supervisor:
 
     def _reconnect_after(self, delay: float, ending: Ending) -> None:
         self._lifecycle.move(self, CONNECTING, ending.error)
+        reason = type(ending.error).__name__
+        self._counters.reconnects[reason] = self._counters.reconnects.get(reason, 0) + 1
         logger.warning("%s; reconnecting in %.1f s (attempt %d)", ending.error, delay, self.attempts)
         self._say(
             ClientEventType.RECONNECTING,

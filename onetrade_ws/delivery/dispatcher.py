@@ -21,6 +21,7 @@ from ..protocol.events import (
     EventType,
     StateChange,
 )
+from .lags import Lags
 from .observers import Callback, ObserverRegistry, same
 from .queue import EventQueue, Item
 
@@ -40,9 +41,6 @@ _MOMENT = 0.1
 _TAKEN_FOR = 0.004
 _TAKEN_AT_MOST = 256
 _TAKEN_AT_FIRST = 16
-
-# How many of the last lags are known.
-_LAGS = 1000
 
 #: Takes an event before any observer does.
 Consumer = Callable[[Event], None]
@@ -67,9 +65,10 @@ class Dispatcher:
         mirror: Callable[[EventType], Optional[Consumer]],
         threaded: bool,
     ) -> None:
-        #: Seconds from the receipt of a message to its first callback, of the last ones that were measured: the first
-        #: of each that were taken from the queue together.
-        self.lags: Deque[float] = deque(maxlen=_LAGS)
+        #: From the receipt of a message to its first callback: of the first of each that are decoded together.
+        self.lags = Lags()
+        #: How many of the delivered events were only counted.
+        self.undecoded = 0
         #: How many callbacks raised.
         self.callback_errors = 0
         self._queue = queue
@@ -327,8 +326,11 @@ class Dispatcher:
             if take is not None:
                 take(event)
             if callback is not None and not self._discarding:
-                self._call(callback, event)
-                if self._reports:
+                # As _call() does, without the call.
+                try:
+                    callback(event)
+                except BaseException as error:  # noqa: BLE001 - judged
+                    self._judge(callback, event, error)
                     return
             if budget is not None and budget.expired:
                 return
@@ -367,21 +369,22 @@ class Dispatcher:
                 self._events.append(item)
             else:
                 self._events.extend(self._codec.decode(item))
-                # The wall clock may have been set back meanwhile.
-                self.lags.append(max(0.0, time.time() - item.received_at))
+                self.lags.note(item.received_at)
             return True
         return False
 
     def _call(self, callback: Callback, event: Event) -> None:
         try:
             callback(event)
-        except Exception as error:  # noqa: BLE001 - reported, with its traceback
-            self._report(callback, event, error)
-        except BaseException as error:
-            # SystemExit and KeyboardInterrupt end the host's loop, but cannot end a program from another thread.
-            if not self.threaded:
-                raise
-            self._report(callback, event, error)
+        except BaseException as error:  # noqa: BLE001 - judged
+            self._judge(callback, event, error)
+
+    def _judge(self, callback: Callback, event: Event, error: BaseException) -> None:
+        """Report what a callback raised, or let it go on its way. Called where it is handled."""
+        # SystemExit and KeyboardInterrupt end the host's loop, but cannot end a program from another thread.
+        if not (self.threaded or isinstance(error, Exception)):
+            raise error
+        self._report(callback, event, error)
 
     def _report(self, callback: Callback, event: Event, error: BaseException) -> None:
         self.callback_errors += 1

@@ -11,7 +11,9 @@ model's own by having its class assigned::
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, Dict
+
+import attrs
 
 #: Makes an empty draft of a draft's class.
 new: Any = object.__new__
@@ -26,3 +28,16 @@ def draft_of(model: type) -> Any:
     writable = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
     # Without slots of its own an object's layout is the model's, or the class could not be assigned.
     return type(f"{model.__name__}Draft", (model,), {"__slots__": (), "__module__": __name__, **writable})
+
+
+def copier_of(model: Any, *changed: str) -> Callable[..., Any]:
+    """A function that copies objects of ``model`` but for some fields, whose values it takes in their order."""
+    lines = [
+        f"copy.{field.name} = {field.name if field.name in changed else f'original.{field.name}'}"
+        for field in attrs.fields(model)
+    ]
+    names: Dict[str, Any] = {"new": new, "Draft": draft_of(model), "Model": model}
+    body = "; ".join(["copy = new(Draft)", *lines, "copy.__class__ = Model", "return copy"])
+    exec(f"def copier(original, {', '.join(changed)}): {body}", names)  # noqa: S102 - of our own models' names
+    copier: Callable[..., Any] = names["copier"]
+    return copier

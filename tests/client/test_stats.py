@@ -25,10 +25,14 @@ def test_a_client_that_was_never_connected_has_counted_nothing(make_client: Make
         messages_unknown=0,
         events={},
         merged_events=0,
+        decoded_events=0,
         decode_errors=0,
         callback_errors=0,
         queued_bytes=0,
         queued_bytes_high_water=0,
+        lag_median=None,
+        lag_p99=None,
+        reconnects={},
         heartbeat_round_trip=None,
     )
 
@@ -74,6 +78,29 @@ def test_frames_and_events_are_counted_by_type(client: OneTradeClient, simulator
         EventMessageType.PONG: 1,
     }
     assert stats.decode_errors == 3
+
+
+def test_the_lag_is_measured(client: OneTradeClient, simulator: Simulator) -> None:
+    for _ in range(20):
+        simulator.info("hello")
+    catch_up(client, simulator)
+    stats = client.stats()
+    assert stats.lag_median is not None
+    assert stats.lag_p99 is not None
+    assert 0 <= stats.lag_median <= stats.lag_p99 < TIMEOUT
+
+
+def test_reconnects_are_counted_by_reason(client: OneTradeClient, simulator: Simulator) -> None:
+    reasons: List[str] = []
+    client.subscribe(
+        ClientEventType.RECONNECTING, lambda event: reasons.append(type(event.data.reason).__name__)
+    )
+    for cut in (simulator.reset, simulator.close, simulator.drop):
+        with client.expect(ClientEventType.GAP, timeout=TIMEOUT):
+            cut()
+    catch_up(client, simulator)
+    assert len(set(reasons)) > 1
+    assert client.stats().reconnects == {reason: reasons.count(reason) for reason in reasons}
 
 
 def test_callback_errors_are_counted(client: OneTradeClient, simulator: Simulator) -> None:
