@@ -35,6 +35,8 @@ class Heartbeat:
         read_up_to: Callable[[int], None],
         failed: Callable[[OneTradeError], None],
     ) -> None:
+        #: Seconds that the last beat came late: the program, or the machine, was held up.
+        self.late = 0.0
         #: Seconds from a beat to the answer, of the last beat whose answer was waited for.
         self.round_trip: Optional[float] = None
         self._interval = interval
@@ -82,7 +84,11 @@ class Heartbeat:
     def _run(self) -> None:
         try:
             # From each beat, not from when it was due: a machine that slept does not beat in a burst.
-            while not self._stop.wait(self._interval):
+            while True:
+                due = time.monotonic() + self._interval
+                if self._stop.wait(self._interval):
+                    return
+                self.late = max(0.0, time.monotonic() - due)
                 self._send_beat()
         except OneTradeError:
             # The connection is gone; the reader sees the same and says why.

@@ -257,7 +257,7 @@ class Link:
         if self._delivering:
             self._freshness.held_up()
             return 0.0
-        return time.monotonic() - self._stream.last_received
+        return time.monotonic() - self._stream.last_received - self._heartbeat.late
 
 
 def _bytes_in(batches: Sequence[Batch]) -> int:

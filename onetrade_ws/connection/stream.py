@@ -114,6 +114,8 @@ class Stream:
         # A byte in this pair, never taken out, wakes everybody who waits for the socket.
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._read_selector: Optional[selectors.BaseSelector] = None
+        # Whether to receive without waiting first: to find nothing there costs more than to wait.
+        self._more_is_there = True
 
     # -- set-up: on the reader thread -----------------------------------------------------------------------
 
@@ -314,14 +316,19 @@ class Stream:
         while True:
             if self._error is not None:
                 raise self._error
+            if not self._more_is_there:
+                self._wait_to_read(sock, deadline)
+            # When nothing is there after all, the next thing is to wait.
+            self._more_is_there = False
             try:
                 if isinstance(sock, ssl.SSLSocket):
                     with self._tls_lock:
                         chunk = sock.recv(_CHUNK)
+                        self._more_is_there = sock.pending() > 0
                 else:
                     chunk = sock.recv(_CHUNK)
+                    self._more_is_there = len(chunk) == _CHUNK
             except (BlockingIOError, ssl.SSLWantReadError):
-                self._wait_to_read(sock, deadline)
                 continue
             except ssl.SSLWantWriteError:
                 self._wait(sock, selectors.EVENT_WRITE, deadline)

@@ -19,13 +19,12 @@ class Watchdog:
     the clock.
 
     What can is the program, or the machine: foreign code that keeps Python's other threads from running, or a stop
-    signal. That is no silence of the server's, who was neither asked nor listened to: after it, there is time for a
-    beat and its answer.
+    signal. That is no silence of the server's, who was neither asked nor listened to: what it takes is given back.
 
     :param interval: seconds between two heartbeats
     :param timeout: seconds that the answer to one may take; after a silence of both together the connection is given
         up
-    :param silence: seconds since the last sign of life, whatever it was
+    :param silence: seconds since the last sign of life, whatever it was, less those that a beat came late
     :param quotes: looks whether quotes have stopped coming, and says in how many seconds to look again
     :param stalled: called when the silence has lasted too long; the thread then ends. Must tear the connection down so
         that whoever reads or writes returns
@@ -70,13 +69,17 @@ class Watchdog:
                 if left <= 0:
                     self._stalled(ConnectionStalledError("the server gave no sign of life", self._patience))
                     return
-                # Often enough that a hold-up of a timeout's length shows as coming late, whenever it begins.
-                pause = min(left, self._quotes(), self._timeout / 2)
+                # Twice in a silence, and not more often, for an idle program is not to be woken: a hold-up from which
+                # nobody has had the time to read the answer yet shows as coming late.
+                last_stretch = self._timeout / 2
+                pause = min(left - last_stretch if left > last_stretch else left, self._quotes())
                 if self._stop.wait(pause):
                     return
                 woken = time.monotonic()
-                if woken - now - pause > self._timeout / 2:
-                    not_before = woken + self._timeout
+                late = woken - now - pause
+                # Every thread is woken a little late.
+                if late > self._timeout / 10:
+                    not_before = woken + min(late, self._timeout)
         except Exception as error:
             # A bug of ours. A connection that nobody watches must not go on.
             self._stalled(ConnectionStalledError(f"the watchdog failed ({type(error).__name__})", 0.0))
