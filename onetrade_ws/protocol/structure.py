@@ -7,10 +7,10 @@ float belongs, an unset time written in four ways, an enumeration number that is
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from datetime import datetime
-from functools import partial
 from typing import Any, Callable, Dict, Mapping, Optional, Type, TypeVar, Union
 
 import attrs
@@ -150,11 +150,13 @@ def _make_converter() -> Converter:
     for enumeration in OpenIntEnum.__subclasses__():
         converter.register_structure_hook(enumeration, _open_enum)
     for other in (Any, Mapping[str, Any]):
-        converter.register_structure_hook_func(partial(operator.eq, other), _as_it_came)
-    converter.register_structure_hook_func(partial(operator.eq, Union[int, str]), _integer_or_string)
+        converter.register_structure_hook_func(functools.partial(operator.eq, other), _as_it_came)
+    converter.register_structure_hook_func(
+        functools.partial(operator.eq, Union[int, str]), _integer_or_string
+    )
     converter.register_structure_hook_factory(_is_optional, _optional(converter))
     # After the general hook for Optional: the one registered last is asked first. All our times are optional.
-    converter.register_structure_hook_func(partial(operator.eq, Optional[datetime]), _time)
+    converter.register_structure_hook_func(functools.partial(operator.eq, Optional[datetime]), _time)
     for model in _MODELS:
         attrs.resolve_types(model)
         structure = make_dict_structure_fn(model, converter)
@@ -162,7 +164,8 @@ def _make_converter() -> Converter:
     return converter
 
 
-_converter = _make_converter()
+# Made when it is first needed: it takes longer than all other modules of ours to import.
+_converter = functools.lru_cache(maxsize=None)(_make_converter)
 
 
 def structure(value: object, model: Type[T]) -> T:
@@ -171,7 +174,7 @@ def structure(value: object, model: Type[T]) -> T:
     :raises StructureError: with the path of the first thing that is wrong
     """
     try:
-        return _converter.structure(value, model)
+        return _converter().structure(value, model)
     except (ClassValidationError, ValueError) as error:
         raise _explain(error) from None
 
