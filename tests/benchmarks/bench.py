@@ -178,9 +178,9 @@ def run_child(command: List[str], environment: Dict[str, str], patience: float) 
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Broke(f"{command[-1]}: it did not end within {patience:.0f} s") from None
+        raise Broke(f"{command[-1]} did not end within {patience:.0f} s") from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()
-        raise Broke(f"{command[-1]}: it ended with {done.returncode}: {said[-2000:]}")
+        raise Broke(f"{command[-1]} ended with {done.returncode}: {said.splitlines()[-1] if said else ''}")
     result: Dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result

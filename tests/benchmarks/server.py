@@ -152,13 +152,14 @@ class Conversation(threading.Thread):
             raise ConnectionError("the client has gone")
 
     def _send_stream(self, stream: Stream) -> None:
+        if stream.kind == "silence":
+            return
         send = {
             "prices": self._send_all,
             "positions": self._send_all,
             "orders": self._send_orders,
             "stamped": self._send_stamped,
             "flood": self._send_flood,
-            "silence": lambda stream: None,
         }[stream.kind]
         with contextlib.suppress(OSError):
             send(stream)

@@ -21,10 +21,12 @@ def section_lines(section: Section) -> List[str]:
     """A measurement's series: medians, the smallest and largest value, ratios."""
     if not section.series:
         return []
-    head = f"{section.title}, {section.unit}" if section.unit != "/s" else f"{section.title}, a second"
-    lines = ["", head]
-    if len(head) < 36:
-        lines = ["", f"{head:<36}{'median':>10}   {'smallest – largest':^21}"]
+    unit = "a second" if section.unit == "/s" else section.unit
+    lines = [
+        "",
+        f"{section.title}, {unit}",
+        f"{'median':>34}   {'smallest – largest':^23}{'to ' + str(section.baseline):>18}",
+    ]
     lines += [_series_line(series, section) for series in section.series]
     return lines
 
@@ -49,10 +51,10 @@ def number(value: float) -> str:
 
 def rows_lines(sections: Sequence[Section]) -> List[str]:
     """The targets: figure beside target, met or not."""
-    lines = ["", f"{'target':<49}{'':>10}  {'figure':>10}", "─" * _WIDTH]
+    lines = ["", f"{'':<48}{'target':>11}{'figure':>12}", "─" * _WIDTH]
     for section in sections:
         for row in section.rows:
-            lines.append(f"{row.what:<47}{row.target:>12}{row.figure:>12} {row.verdict:>8}")
+            lines.append(f"{row.what:<48}{row.target:>11}{row.figure:>12} {row.verdict:>8}")
             if row.note:
                 lines += textwrap.wrap(
                     row.note, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False

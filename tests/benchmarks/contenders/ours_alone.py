@@ -76,7 +76,7 @@ def slow_consumer(address: str, stream: Stream, newest: str) -> Dict[str, Any]:
         sent_last = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)).cast("q")
     expected = stream.messages // stream.per_second
     # Made now, so that what is measured does not grow while it is measured.
-    room = 2 + 2 * int((expected + 10) / _CALLBACK)
+    room = 2 + int((expected + _DRAIN) / _CALLBACK)
     ages, rounds = array("f", bytes(4 * room)), array("f", bytes(4 * room))
     latest = array("d", bytes(8 * stream.breadth))
     in_a_round = 0.0

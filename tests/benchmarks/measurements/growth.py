@@ -29,7 +29,7 @@ def symbols(bench: Bench) -> Section:
     """With the number of symbols."""
     cases = {f"{n:,} symbols": {"stream": _stream(bench, "prices", n, _PRICES)} for n in _SYMBOLS}
     section = _section(bench, "growth symbols", "time for a quote", cases)
-    section.rows = [_steady("time for a quote, 10 to 10,000 symbols", section)]
+    section.rows = [_steady("a quote, from 10 to 10,000 symbols", section)]
     return section
 
 
@@ -38,7 +38,7 @@ def orders(bench: Bench) -> Section:
     numbers = [min(n, bench.options.messages(n * 100)) for n in _ORDERS]
     cases = {f"{n:,} orders": {"stream": _stream(bench, "orders", n, _UPDATES)} for n in numbers}
     section = _section(bench, "growth orders", "time for an order update", cases)
-    section.rows = [_steady(f"time for an order, 10 to {numbers[-1]:,} mirrored", section)]
+    section.rows = [_steady(f"an order, from {numbers[0]:,} to {numbers[-1]:,} in the mirror", section)]
     return section
 
 
@@ -50,7 +50,9 @@ def observers(bench: Bench) -> Section:
     times = [series.median for series in section.series]
     each, off = _line(_OBSERVERS, times)
     note = f"{each:.2f} µs for each"
-    section.rows = [judged("observers: off a straight line", "≤ 10 %", f"{off:.1%}", off <= _ALLOWED, note)]
+    section.rows = [
+        judged("1 to 8 observers, off a straight line", "≤ 10 %", f"{off:.1%}", off <= _ALLOWED, note)
+    ]
     return section
 
 

@@ -18,7 +18,7 @@ _EACH = 4
 
 def measure(bench: Bench) -> List[Section]:
     """Fresh interpreters, one after the other; the first import only compiles."""
-    reference = "its requirements"
+    reference = "what it requires"
     cases = {
         OURS: partial(bench.import_seconds, OURS, "onetrade_ws"),
         OURS_WITHOUT: partial(bench.import_seconds, OURS_WITHOUT, "onetrade_ws"),
@@ -33,8 +33,8 @@ def measure(bench: Bench) -> List[Section]:
     series = [Series(name, [1000 * seconds for seconds in values]) for name, values in found.items()]
     baseline = series[-1].median
     rows = []
-    for name, words in ((OURS, ""), (OURS_WITHOUT, " without msgspec")):
-        what, target = f"import onetrade_ws{words}, to its requirements", f"≤ {_ALLOWED} ×"
+    for name, words in ((OURS, ""), (OURS_WITHOUT, " (no msgspec)")):
+        what, target = f"import{words} / import of what it requires", f"≤ {_ALLOWED} ×"
         one = next((one for one in series if one.name == name), None)
         if one is None:
             rows.append(Row(what, target, "–", NOT_RUN, missing))

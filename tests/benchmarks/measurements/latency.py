@@ -32,8 +32,8 @@ def measure(bench: Bench) -> List[Section]:
         ]
         title = f"latency, from the server's send to the callback: {key}"
         rows = [
-            _row(f"latency {key}{words}, above WebSocketApp", one, series[2], allowed)
-            for one, words in ((series[0], ""), (series[1], " without msgspec"))
+            _row(f"latency {key}{words} − WebSocketApp's", one, series[2], allowed)
+            for one, words in ((series[0], ""), (series[1], " (no msgspec)"))
         ]
         sections.append(Section(f"latency {key}", title, "µs", BASELINE, series, rows))
     return sections

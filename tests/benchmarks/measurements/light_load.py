@@ -40,7 +40,7 @@ def light(bench: Bench) -> Section:
         for name in names
     ]
     rows = []
-    for one, words in ((series[0], ""), (series[1], " without msgspec")):
+    for one, words in ((series[0], ""), (series[1], " (no msgspec)")):
         what = f"processor at 1,000 quotes/s{words}"
         if one.values:
             rows.append(judged(what, "< 4 %", f"{one.median:.1f} %", one.median < _ALLOWED))

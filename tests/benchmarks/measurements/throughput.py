@@ -38,8 +38,8 @@ def prices(bench: Bench) -> Section:
     section = _section(bench, "prices", "price frames, 41 bytes", _PRICES)
     ours, baseline, picows = (section.find(name) for name in (OURS, BASELINE, "picows"))
     section.rows = [
-        at_least("price frames, to WebSocketApp", ours, baseline, 8),
-        at_least("price frames, to picows", ours, picows, 0.4),
+        at_least("price frames / WebSocketApp", ours, baseline, 8),
+        at_least("price frames / picows", ours, picows, 0.4),
     ]
     return section
 
@@ -49,8 +49,8 @@ def positions(bench: Bench) -> Section:
     section = _section(bench, "positions", "position events, 565 bytes of JSON", _POSITIONS)
     ours, without, baseline = (section.find(name) for name in (OURS, OURS_WITHOUT, BASELINE))
     section.rows = [
-        at_least("position events, to WebSocketApp", ours, baseline, 25),
-        at_least("… without msgspec, to WebSocketApp", without, baseline, 6),
+        at_least("position events / WebSocketApp", ours, baseline, 25),
+        at_least("position events (no msgspec) / WebSocketApp", without, baseline, 6),
     ]
     return section
 
