@@ -15,13 +15,14 @@ from tests.benchmarks.outcome import BROKE, MET, NOT_MET, NOT_RUN
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def quick(target: Path, *rows: str) -> Dict[str, Any]:
+def quick(directory: Path, *rows: str) -> Dict[str, Any]:
     """What ``make bench`` writes, of few messages."""
+    name = "figures.json"
     chosen = [word for row in rows for word in ("--row", row)]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks", "--quick", "--json", str(target), *chosen],
-        cwd=_ROOT,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        [sys.executable, "-m", "tests.benchmarks", "--quick", "--json", name, *chosen],
+        cwd=directory,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(_ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
@@ -30,7 +31,7 @@ def quick(target: Path, *rows: str) -> Dict[str, Any]:
     )
     assert done.returncode == 0, done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
-    written: Dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
+    written: Dict[str, Any] = json.loads((directory / name).read_text(encoding="utf-8"))
     for section in written["sections"]:
         for row in section["rows"]:
             assert row["what"] in done.stdout
@@ -38,7 +39,7 @@ def quick(target: Path, *rows: str) -> Dict[str, Any]:
 
 
 def test_every_event_arrives_and_every_target_has_its_figure(tmp_path: Path) -> None:
-    written = quick(tmp_path / "figures.json", "throughput", "latency")
+    written = quick(tmp_path, "throughput", "latency")
     sections = {section["key"]: section for section in written["sections"]}
     assert list(sections) == ["prices", "positions", "latency median", "latency p99"]
     assert written["machine"]["onetrade_ws"]
