@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from tests.benchmarks.bench import OURS, OURS_WITHOUT, Bench, Options
+from tests.benchmarks.bench import OURS_WITHOUT, Bench, Options
 from tests.benchmarks.streams import Stream
 
 _MESSAGES = {"prices": 6_000_000, "positions": 1_000_000}
