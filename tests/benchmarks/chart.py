@@ -43,10 +43,10 @@ def load(path: Path) -> Tuple[Dict[str, Any], Dict[str, Section]]:
 
 def draw(sections: Dict[str, Section], target: Path) -> None:
     """Draw the throughput of all that were run, as horizontal bars from zero."""
-    import matplotlib
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    matplotlib.rcParams.update({"svg.hashsalt": "onetrade_ws", "svg.fonttype": "path", "font.size": 10.5})
+    mpl.rcParams.update({"svg.hashsalt": "onetrade_ws", "svg.fonttype": "path", "font.size": 10.5})
     figure = Figure(figsize=(8.4, 4.6), layout="constrained")
     figure.patch.set_alpha(0)
     for axes, (key, title) in zip(figure.subplots(2, 1), _PANELS):
