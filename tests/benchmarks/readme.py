@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -15,6 +16,7 @@ from tests.benchmarks.chart import FIGURES, load
 from tests.benchmarks.outcome import Section, Series
 
 README = ROOT / "README.rst"
+_WIDTH = 118
 BEGIN, END = ".. figures of make bench begin here", ".. figures of make bench end here"
 
 
@@ -24,14 +26,14 @@ def figures(written: Dict[str, Any], sections: Dict[str, Section]) -> str:
     where = machine.pop("machine")
     versions = ", ".join(f"{name} {version}" for name, version in machine.items() if name != "onetrade_ws")
     rounds = written["options"]["rounds"]
-    lines = [f"Medians of {rounds} rounds, interleaved; {where}; {versions}.", ""]
+    lines = [*textwrap.wrap(f"Medians of {rounds} rounds, interleaved; {where}; {versions}.", _WIDTH), ""]
     lines += _throughput(sections["prices"], sections["positions"])
     lines += ["", *_targets(written)]
     return "\n".join(lines)
 
 
 def _throughput(prices: Section, positions: Section) -> List[str]:
-    rows = [("client", "price frames /s", "", "position events /s", "")]
+    rows: List[Tuple[str, ...]] = [("client", "price frames /s", "ratio", "position events /s", "ratio")]
     for one in prices.series:
         other = positions.find(one.name)
         cells = [*_cells(one, prices), *_cells(other, positions)]
@@ -48,7 +50,7 @@ def _cells(series: Series, section: Section) -> Tuple[str, str]:
 
 
 def _targets(written: Dict[str, Any]) -> List[str]:
-    rows = [("what", "target", "figure", "")]
+    rows: List[Tuple[str, ...]] = [("what", "target", "figure", "verdict")]
     for section in written["sections"]:
         for row in section["rows"]:
             rows.append((row["what"], row["target"], row["figure"], row["verdict"].lower()))

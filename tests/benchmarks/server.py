@@ -24,7 +24,7 @@ from tests.benchmarks import messages
 from tests.benchmarks.streams import BEATS, END, GO, Stream
 
 # So many different messages, then the same again.
-_DISTINCT = {"prices": 50_000, "positions": 10_000, "orders": 20_000}
+_DISTINCT = {"prices": 50_000, "positions": 10_000, "orders": 100_000}
 # Bytes in one call of sendall, about.
 _CHUNK = 512 * 1024
 _ORDERS_PER_SECOND = 20
@@ -44,24 +44,25 @@ class Library:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._built: Dict[Tuple[str, int], List[bytes]] = {}
+        self._built: Dict[Tuple[str, int, int], List[bytes]] = {}
 
-    def frames(self, kind: str, breadth: int) -> List[bytes]:
+    def frames(self, kind: str, breadth: int, wanted: int) -> List[bytes]:
         """The messages of a stream, before they begin again."""
+        count = min(wanted, _DISTINCT[kind])
         return self._once(
-            (kind, breadth),
+            (kind, breadth, count),
             lambda: {
                 "prices": messages.prices,
                 "positions": messages.positions,
                 "orders": messages.order_updates,
-            }[kind](breadth, _DISTINCT[kind], self.seed),
+            }[kind](breadth, count, self.seed),
         )
 
     def placed_orders(self, breadth: int) -> List[bytes]:
         """The orders that are updated later."""
-        return self._once(("placed", breadth), lambda: messages.placed_orders(breadth, self.seed))
+        return self._once(("placed", breadth, breadth), lambda: messages.placed_orders(breadth, self.seed))
 
-    def _once(self, key: Tuple[str, int], build: Callable[[], List[bytes]]) -> List[bytes]:
+    def _once(self, key: Tuple[str, int, int], build: Callable[[], List[bytes]]) -> List[bytes]:
         if key not in self._built:
             self._built[key] = build()
         return self._built[key]
@@ -167,7 +168,7 @@ class Conversation(threading.Thread):
     # -- streams --------------------------------------------------------------------------------------------
 
     def _send_all(self, stream: Stream) -> None:
-        frames = self._library.frames(stream.kind, stream.breadth)
+        frames = self._library.frames(stream.kind, stream.breadth, stream.messages)
         pieces = list(_pieces(frames, stream.messages))
         self._wait_for_go()
         for piece in pieces:
@@ -176,7 +177,7 @@ class Conversation(threading.Thread):
 
     def _send_orders(self, stream: Stream) -> None:
         placed = self._library.placed_orders(stream.breadth)
-        self._library.frames("orders", stream.breadth)
+        self._library.frames("orders", stream.breadth, stream.messages)
         self._wait_for_go()
         for piece in _pieces(placed, stream.breadth):
             self._write(piece)

@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any, Dict
 
-from tests.benchmarks import messages
-from tests.benchmarks.outcome import BROKE, MET, NOT_MET, NOT_RUN
+import docutils.core
+import pytest
+
+from tests.benchmarks import chart, messages, readme
+from tests.benchmarks.bench import OURS
+from tests.benchmarks.outcome import BROKE, MET, NOT_MET, NOT_RUN, Section, Series
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,6 +62,32 @@ def test_every_event_arrives_and_every_target_has_its_figure(tmp_path: Path) -> 
         (received,) = sections[key]["details"]["results"]["onetrade_ws"]
         assert received["messages"] > 0
         assert received["merged"] == 0
+    text = readme.figures(*chart.load(tmp_path / "figures.json"))
+    docutils.core.publish_doctree(text, settings_overrides={"halt_level": 2, "report_level": 5})
+    for row in sections["prices"]["rows"]:
+        assert row["what"] in text
+
+
+def test_figures_are_written_into_the_readme_and_nothing_else_changes() -> None:
+    before = readme.README.read_text(encoding="utf-8")
+    after = readme.paste("new figures", before)
+    head, _, rest = before.partition(readme.BEGIN)
+    tail = rest.partition(readme.END)[2]
+    assert after == f"{head}{readme.BEGIN}\n\nnew figures\n\n{readme.END}{tail}"
+    assert readme.paste("new figures", after) == after
+
+
+def test_the_chart_of_the_same_figures_is_the_same_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    sections = {
+        key: Section(key, key, series=[Series(OURS, [2e6]), Series("WebSocketApp", [1e5])])
+        for key in ("prices", "positions")
+    }
+    pictures = [tmp_path / "one.svg", tmp_path / "another.svg"]
+    for picture in pictures:
+        chart.draw(sections, picture)
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+    assert b"<svg" in pictures[0].read_bytes()
 
 
 def test_a_client_that_loses_events_is_a_failure(tmp_path: Path) -> None:

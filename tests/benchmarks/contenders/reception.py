@@ -16,7 +16,7 @@ class Pace:
         self._messages = messages
         self._late: List[int] = []
         self._began: Optional[float] = None
-        self._cpu = 0.0
+        self._cpu = self._wall = 0.0
 
     def note(self, now: int, stamp: int) -> bool:
         """A message that was sent at ``stamp`` is in the callback at ``now``, nanoseconds of the monotonic clock.
