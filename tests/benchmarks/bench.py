@@ -78,7 +78,10 @@ class Bench:
             **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
             "PYTHONPATH": str(ROOT),
             "PYTHONIOENCODING": "utf-8",
+            # An import that compiles is not what users see; and the tree stays as it is.
+            "PYTHONPYCACHEPREFIX": str(Path(self._directory.name, "bytecode")),
         }
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "tests.benchmarks.server"),

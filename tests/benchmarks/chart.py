@@ -45,14 +45,15 @@ def draw(sections: Dict[str, Section], target: Path) -> None:
     """Draw the throughput of all that were run, as horizontal bars from zero."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     mpl.rcParams.update({"svg.hashsalt": "onetrade_ws", "svg.fonttype": "path", "font.size": 10.5})
-    figure = Figure(figsize=(8.4, 4.6), layout="constrained")
+    figure = Figure(figsize=(8.4, 4.8), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.08))
     figure.patch.set_alpha(0)
     for axes, (key, title) in zip(figure.subplots(2, 1), _PANELS):
         _panel(axes, sections[key].series, title)
     figure.supxlabel(
-        "* nothing decoded. onetrade_ws: typed events in a callback, its mirror of the account up to date.",
+        "* only counted, nothing decoded. onetrade_ws: typed events in a callback, its mirror of the account up to date.",
         fontsize=8.5,
         color=_GREY,
     )
@@ -67,7 +68,7 @@ def _panel(axes: Any, series: Sequence[Series], title: str) -> None:
     axes.invert_yaxis()
     axes.set_facecolor("none")
     axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=_GREY)
-    axes.set_xlim(0, 1.12 * max(one.median for one in shown))
+    axes.set_xlim(0, 1.14 * max(one.median for one in shown))
     axes.xaxis.set_visible(False)
     axes.tick_params(axis="y", length=0, colors=_GREY)
     for label in axes.get_yticklabels():
