@@ -53,7 +53,7 @@ def draw(sections: Dict[str, Section], target: Path) -> None:
     for axes, (key, title) in zip(figure.subplots(2, 1), _PANELS):
         _panel(axes, sections[key].series, title)
     figure.supxlabel(
-        "* only counted, nothing decoded. onetrade_ws: typed events in a callback, its mirror of the account up to date.",
+        "* counted, nothing decoded. onetrade_ws: typed events in a callback, its mirror of the account up to date.",
         fontsize=8.5,
         color=_GREY,
     )
