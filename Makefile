@@ -11,7 +11,8 @@ venv_python = .venv/bin/python
 # Bounded: a worker for each core of a large machine would cost more to start than it saves.
 pytest_options = -n auto --maxprocesses 4
 
-.PHONY: help demo test scorecard soak lint types coverage test-all clean python venv-demo venv-dev
+.PHONY: help demo test scorecard soak bench profile chart lint types coverage test-all clean python venv-demo \
+    venv-dev venv-bench
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +30,16 @@ scorecard: venv-dev ## the scorecard alone, in small; ARGS="--row 7" for one row
 soak: venv-dev ## the scorecard with its full figures; takes half an hour and more
 	$(venv_python) -m tests.scorecard --full $(ARGS)
 
+bench: venv-bench ## the library beside other clients, in ten minutes; ARGS="--row throughput" for one measurement
+	@$(venv_python) -m tests.benchmarks $(ARGS)
+
+profile: venv-bench ## where the time goes while quotes and positions come as fast as they can
+	@$(venv_python) -m tests.benchmarks.profiling $(ARGS)
+
+chart: venv-bench ## the README's table and chart, from what "make bench" measured last
+	@$(venv_python) -m tests.benchmarks.chart $(ARGS)
+	@$(venv_python) -m tests.benchmarks.readme $(ARGS)
+
 lint: venv-dev ## check the style and the format
 	$(venv_python) -m ruff check .
 	$(venv_python) -m ruff format --check .
@@ -43,12 +54,15 @@ test-all: python ## the tests on each supported Python found, the oldest with th
 	@$(PYTHON) .ci/matrix.py $(pytest_options) $(ARGS)
 
 clean: ## remove everything the targets made
-	rm -rf .venv .venv-all .venv-autobahn .mypy_cache .ruff_cache .pytest_cache .hypothesis .htmlcov build dist *.egg-info
+	rm -rf .venv .venv-all .venv-autobahn .mypy_cache .ruff_cache .pytest_cache .hypothesis .htmlcov .bench build dist *.egg-info
 	rm -f .coverage .coverage.*
 	find .ci onetrade_ws tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv-demo: python
 	@$(PYTHON) .ci/environment.py .venv cli
+
+venv-bench: python
+	@$(PYTHON) .ci/environment.py .venv speed bench
 
 venv-dev: python
 	@$(PYTHON) .ci/environment.py .venv cli proxy speed test lint

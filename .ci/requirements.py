@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Iterable, List
 
 SETUP_CFG = Path(__file__).resolve().parent.parent / "setup.cfg"
-DEVELOPMENT_TOOLS = ("test", "lint")
+DEVELOPMENT_TOOLS = ("bench", "test", "lint")
 
 
 def requirements(extras: Iterable[str], oldest: bool = False) -> List[str]:

@@ -82,7 +82,7 @@ def test_the_wheel_describes_itself(metadata: Message) -> None:
     assert metadata["Description-Content-Type"] == "text/x-rst"
     assert str(metadata.get_payload()).strip() == (ROOT / "README.rst").read_text(encoding="utf-8").strip()
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
-    assert {"cli", "proxy", "test", "lint"} <= set(metadata.get_all("Provides-Extra", []))
+    assert {"cli", "proxy", "speed", "bench", "test", "lint"} <= set(metadata.get_all("Provides-Extra", []))
 
 
 def test_the_wheel_brings_the_command(wheel: Path) -> None:
@@ -116,7 +116,7 @@ def required(declared: configparser.RawConfigParser) -> List[str]:
     """What users install: the requirements of the library and its extras, without the development tools."""
     options = [declared["options"]["install_requires"]]
     for extra, value in declared["options.extras_require"].items():
-        if extra not in ("test", "lint"):
+        if extra not in ("bench", "test", "lint"):
             options.append(value)
     return [line.strip() for option in options for line in option.splitlines() if line.strip()]
 
@@ -129,7 +129,7 @@ def test_each_requirement_is_a_plain_lower_bound(declared: configparser.RawConfi
 
 def test_the_oldest_requirements_are_those_bounds(declared: configparser.RawConfigParser) -> None:
     script = ROOT / ".ci" / "requirements.py"
-    extras = [name for name in declared["options.extras_require"] if name not in ("test", "lint")]
+    extras = [name for name in declared["options.extras_require"] if name not in ("bench", "test", "lint")]
     command = [sys.executable, str(script), "--oldest", *extras]
     printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert printed.splitlines() == [line.replace(">=", "==") for line in required(declared)]

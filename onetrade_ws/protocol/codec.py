@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -266,14 +267,20 @@ def _notification(event_type: EventMessageType, data: object) -> Notification:
     return Notification(type=event_type, message=words.message, extra=words.extra)
 
 
+# An escape that stands for one of the letters of "session_logout".
+_HIDES_LOGOUT = re.compile(rb"\\u00(?:5[fF]|6[579cCeEfF]|7[345])")
+
+
 def holds_logout_of(session_id: str, batch: Batch) -> bool:
     """Whether one of the messages says that the session ``session_id`` was logged out.
 
     This is the one message that concerns the connection itself, so the connection asks before it hands them
-    on. It costs a search of the bytes; only a message that mentions a logout, or may by escapes, is decoded.
+    on. It costs a search of the bytes; only a message that mentions a logout, or may by escapes of letters of it, is
+    decoded: Go escapes "<", ">" and "&" in any comment.
     """
     return batch.opcode == Opcode.TEXT and any(
-        (b"session_logout" in payload or b"\\u" in payload) and _is_logout_of(session_id, payload)
+        (b"session_logout" in payload or (b"\\u" in payload and _HIDES_LOGOUT.search(payload)))
+        and _is_logout_of(session_id, payload)
         for payload in batch.payloads
     )
 

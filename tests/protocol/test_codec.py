@@ -478,6 +478,15 @@ def test_only_a_logout_of_this_session_is_one(payload: bytes, expected: bool) ->
     assert holds_logout_of("mine", text_frame(payload)) is expected
 
 
+@pytest.mark.parametrize("index", range(len("session_logout")))
+@pytest.mark.parametrize("escape", ["\\u00{:02x}", "\\u00{:02X}"])
+def test_a_logout_of_which_any_letter_is_escaped_is_one(index: int, escape: str) -> None:
+    name = "session_logout"
+    hidden = name[:index] + escape.format(ord(name[index])) + name[index + 1 :]
+    payload = f'{{"type":"{hidden}","data":{{"session_id":"mine"}}}}'.encode()
+    assert holds_logout_of("mine", text_frame(payload))
+
+
 def test_a_logout_travels_as_text() -> None:
     assert not holds_logout_of("mine", binary_frame(message("session_logout", {"session_id": "mine"})))
 
