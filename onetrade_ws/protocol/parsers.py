@@ -72,7 +72,10 @@ class StandardParser:
                 if not kinds <= _IN_ROWS:
                     raise Refused
                 try:
-                    rows[place] = [identity, *[None if number is None else float(number) for number in numbers]]
+                    rows[place] = [
+                        identity,
+                        *[None if number is None else float(number) for number in numbers],
+                    ]
                 except OverflowError:
                     raise Refused from None
         return rows

@@ -5,6 +5,7 @@ A record is all but a JSON array already. What is not, or holds what only :mod:`
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import attrs
@@ -19,6 +20,8 @@ from .records import split_records
 #: Whether it is a profit, and how many commas it has.
 _Shape = Tuple[bool, int]
 _Loop = Callable[[Sequence[Row], Sequence[bytes], float], List[Event]]
+
+_MINUS_ZERO = re.compile(rb"-0[ ,\]]")
 
 # Of so few records that are not all for here, each is left to others.
 _WORTH_IT = 4
@@ -95,6 +98,9 @@ class RowDecoder:
             raise Refused
         is_profit, commas = shape
         text = b"[[" + text + b"]]"
+        # An integer has no sign when it is zero, a column has.
+        if b"-" in text and _MINUS_ZERO.search(text):
+            raise Refused
         if is_profit:
             # A price record of three columns would look like a profit without its mark.
             if text.count(b"[s,") != len(records):

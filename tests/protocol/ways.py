@@ -40,19 +40,26 @@ def codec(way: str, price_columns: Sequence[str]) -> Codec:
 def same(one: Any, other: Any) -> bool:
     """Whether nobody could tell one from the other: equal, and of the same types through and through.
 
-    The order of an object's names is none of its properties (RFC 8259), and 0 has no sign.
+    The order of an object's names is none of its properties (RFC 8259).
     """
     if type(one) is not type(other):
         return False
     if isinstance(one, DecodeError):
-        facts = [(error.path, error.reason, error.event_type, error.raw, str(error)) for error in (one, other)]
+        facts = [
+            (error.path, error.reason, error.event_type, error.raw, str(error)) for error in (one, other)
+        ]
         return facts[0] == facts[1]
     if attrs.has(type(one)):
-        return all(same(getattr(one, name), getattr(other, name)) for name in type(one).__slots__ if name != "__weakref__")
+        return all(
+            same(getattr(one, name), getattr(other, name))
+            for name in type(one).__slots__
+            if name != "__weakref__"
+        )
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, datetime):
         return one == other and one.utcoffset() == other.utcoffset() and repr(one) == repr(other)
-    return bool(one == other)
+    # 0.0 is equal to -0.0.
+    return bool(one == other) and (type(one) is not float or repr(one) == repr(other))
