@@ -38,7 +38,7 @@ from .models import (
     Report,
     SessionLogout,
 )
-from .parsers import Parser, Refused, StandardParser, fastest_parser
+from .parsers import MsgspecParser, Parser, Refused, fastest_parser
 from .records import RecordError, parse_record, split_records
 from .rows import RowDecoder
 from .structure import StructureError, describe, structure
@@ -173,10 +173,7 @@ class Codec:
             return event_type, self._fillers.get(model)(data)
         if event_type in _NEVER_JSON:
             raise Refused
-        data = message.get("data")
-        if self._parser.check is not None:
-            self._parser.check(data)
-        return event_type or name, data
+        return event_type or name, message.get("data")
 
     def shown(self, event_type: EventType) -> str:
         """An event's type as logs may show it."""
@@ -223,8 +220,9 @@ class Codec:
 
 
 def _twins(parser: Parser, fillers: Fillers) -> Optional[Twins]:
-    if isinstance(parser, StandardParser):
+    if not isinstance(parser, MsgspecParser):
         return None
+    # What it imports may not be installed.
     from .twins import Twins
 
     return Twins(_TWINNED, parser, fillers)

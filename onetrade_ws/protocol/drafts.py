@@ -11,6 +11,7 @@ model's own by having its class assigned::
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Callable, Dict
 
 import attrs
@@ -19,6 +20,7 @@ import attrs
 new: Any = object.__new__
 
 
+@lru_cache(maxsize=None)
 def draft_of(model: type) -> Any:
     """The class of ``model``'s drafts. Every field of a draft must be set, and then its class, before anybody sees it.
 

@@ -15,14 +15,14 @@ from .drafts import draft_of, new
 from .enums import OpenIntEnum
 from .parsers import Parser, Refused
 
-#: Makes a model of a JSON object. Raises :exc:`.Refused`, KeyError or ValueError when it cannot.
+#: Makes a model of a JSON object. Raises ValueError (:exc:`.Refused`), KeyError or OverflowError when it cannot.
 Filler = Callable[[Any], Any]
 
 
 class Fillers:
     """The generated functions, by model; each is generated when it is first asked for.
 
-    :param parser: whose objects they take
+    :param parser: whose objects they take: its floats are finite
     """
 
     def __init__(self, parser: Parser) -> None:
@@ -48,7 +48,6 @@ class Fillers:
             "Refused": Refused,
             "exactly": _exactly,
             "parse_time": self._parser.parse_time,
-            "check": self._parser.check,
         }
         lines = [
             "def fill(data):",
@@ -61,11 +60,10 @@ class Fillers:
         lines += [
             "    if data.keys() <= known: model.extra = {}",
             "    else:",
-            "        model.extra = extra = {name: data[name] for name in data if name not in known}",
+            "        model.extra = {name: data[name] for name in data if name not in known}",
+            "    model.__class__ = Model",
+            "    return model",
         ]
-        if self._parser.check is not None:
-            lines += ["        check(extra)"]
-        lines += ["    model.__class__ = Model", "    return model"]
         exec("\n".join(lines), names)  # noqa: S102 - of names from our own models alone
         filler: Filler = names["fill"]
         return filler
@@ -81,10 +79,7 @@ class Fillers:
             names[f"default_{name}"] = field.default
             value = f"get({name!r}, default_{name})"
         if kind is Any:
-            lines = [f"{target} = value = {value}"]
-            if self._parser.check is not None:
-                lines += ["check(value)"]
-            return lines
+            return [f"{target} = {value}"]
         lines = [f"value = {value}"]
         check = self._check(optional or kind, name, target, names)
         if optional is None:
@@ -96,12 +91,7 @@ class Fillers:
         if kind is int or kind is str:
             return [f"if type(value) is not {kind.__name__}: raise Refused", store]
         if kind is float:
-            # What is taken from itself is not zero when it is infinite.
-            return [
-                "if type(value) is not float: value = exactly(value)",
-                "elif value - value: raise Refused",
-                store,
-            ]
+            return ["if type(value) is not float: value = exactly(value)", store]
         if kind is datetime:
             return [
                 "if type(value) is not str: raise Refused",

@@ -5,6 +5,7 @@ A record is all but a JSON array already. What is not, or holds what only :mod:`
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import attrs
@@ -13,12 +14,17 @@ from .drafts import draft_of, new
 from .enums import EventMessageType
 from .events import Event
 from .models import ProfitUpdate, Quote
-from .parsers import Parser, Refused
+from .parsers import Parser, Refused, Row
 from .records import split_records
 
 #: Whether it is a profit, and how many commas it has.
 _Shape = Tuple[bool, int]
-_Loop = Callable[[Sequence[Tuple[Any, ...]], Sequence[bytes], float], List[Event]]
+_Loop = Callable[[Sequence[Row], Sequence[bytes], float], List[Event]]
+
+_MINUS_ZERO = re.compile(rb"-0[ ,\]]")
+
+# Of so few records that are not all for here, each is left to others.
+_WORTH_IT = 4
 
 _PROFIT_COLUMNS = ("position_id", "profit", "total_profit")
 
@@ -32,8 +38,8 @@ class RowDecoder:
     def __init__(self, parser: Parser, price_columns: Sequence[str]) -> None:
         self._parser = parser
         self._price_columns = tuple(price_columns)
-        # By shape; None where it is not for here. Bounded by the number of columns.
-        self._loops: Dict[_Shape, Optional[_Loop]] = {}
+        # By shape, of those that are for here.
+        self._loops: Dict[_Shape, _Loop] = {}
 
     def decode(
         self, payloads: Sequence[bytes], received_at: float
@@ -50,42 +56,51 @@ class RowDecoder:
                 record for payload in payloads for record in (list(split_records(payload)) or [payload])
             ]
             text = b"],[".join(records)
-        shape = _shape(records[0])
         try:
-            return list(self._decode(shape, text, records, received_at)), []
+            return list(self._decode(_shape(records[0]), text, records, received_at)), []
         except Refused:
             return self._decode_by_shape(records, received_at)
 
     def _decode_by_shape(
         self, records: Sequence[bytes], received_at: float
     ) -> Tuple[List[Optional[Event]], List[Tuple[int, bytes]]]:
-        places: Dict[_Shape, List[int]] = {}
+        by_shape: Dict[_Shape, List[int]] = {}
         for place, record in enumerate(records):
-            places.setdefault(_shape(record), []).append(place)
+            by_shape.setdefault(_shape(record), []).append(place)
         events: List[Optional[Event]] = [None] * len(records)
-        refused: List[Tuple[int, bytes]] = []
-        for shape, alike in places.items():
-            chosen = [records[place] for place in alike]
+        refused: List[int] = []
+        todo = list(by_shape.items())
+        while todo:
+            shape, places = todo.pop()
+            chosen = [records[place] for place in places]
             try:
                 decoded = self._decode(shape, b"],[".join(chosen), chosen, received_at)
             except Refused:
-                refused += zip(alike, chosen)
+                # Halves of it, so that one odd record does not hold up a thousand others.
+                middle = len(places) // 2
+                if self._loops.get(shape) is None or middle < _WORTH_IT:
+                    refused += places
+                else:
+                    todo += (shape, places[:middle]), (shape, places[middle:])
             else:
-                for place, event in zip(alike, decoded):
+                for place, event in zip(places, decoded):
                     events[place] = event
-        return events, sorted(refused)
+        return events, [(place, records[place]) for place in sorted(refused)]
 
     def _decode(
         self, shape: _Shape, text: bytes, records: Sequence[bytes], received_at: float
     ) -> List[Event]:
-        if shape not in self._loops:
-            self._loops[shape] = self._make_loop(shape)
-        loop = self._loops[shape]
+        loop = self._loops.get(shape)
+        if loop is None:
+            loop = self._loops[shape] = self._make_loop(shape)
         # Blanks around a number are no matter, other white space is. A null is nobody's word for an empty column.
-        if loop is None or b"\t" in text or b"\r" in text or b"n" in text:
+        if b"\t" in text or b"\r" in text or b"n" in text:
             raise Refused
         is_profit, commas = shape
         text = b"[[" + text + b"]]"
+        # An integer has no sign when it is zero, a column has.
+        if b"-" in text and _MINUS_ZERO.search(text):
+            raise Refused
         if is_profit:
             # A price record of three columns would look like a profit without its mark.
             if text.count(b"[s,") != len(records):
@@ -108,15 +123,17 @@ class RowDecoder:
             return 1, 2
         return [self._price_columns.index(column) for column in ("bid", "ask")]
 
-    def _make_loop(self, shape: _Shape) -> Optional[_Loop]:
+    def _make_loop(self, shape: _Shape) -> _Loop:
         is_profit, commas = shape
         if is_profit:
             # The mark is no column.
-            return _generate(ProfitUpdate, _PROFIT_COLUMNS) if commas == len(_PROFIT_COLUMNS) else None
+            if commas != len(_PROFIT_COLUMNS):
+                raise Refused
+            return _generate(ProfitUpdate, _PROFIT_COLUMNS)
         columns = self._price_columns[: commas + 1]
         known = {field.name for field in attrs.fields(Quote)} - {"extra"}
         if len(columns) <= commas or columns[0] != "symbol_id" or not {"bid", "ask"} <= set(columns) <= known:
-            return None
+            raise Refused
         return _generate(Quote, columns)
 
 

@@ -9,6 +9,7 @@ beyond the known is read the longer way once, and is a field of the twin from th
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import datetime
 from functools import lru_cache
@@ -28,19 +29,29 @@ if sys.version_info >= (3, 9):
 else:
     from typing_extensions import Annotated  # there because of cattrs
 
-# How many unknown fields of a model are learned, and in how many steps: a server could make up any number.
-_LEARNED_AT_MOST = 200
-_LESSONS_AT_MOST = 50
+# How many unknown fields of a model are learned, and in how many steps: a server could make up any number, of any
+# length, and each costs a little with every message from then on.
+_LEARNED_AT_MOST = 100
+_LESSONS_AT_MOST = 20
+_LONGEST_NAME = 64
 
-# Symbols come again and again, within each order of an account: so many of them, of so many bytes each.
-_SYMBOLS = 2000
-_SYMBOL_SIZE = 16 * 1024
+# Symbols come again and again, within each order of an account. So many bytes of JSON are remembered, each of which
+# may become twenty in memory.
+_SYMBOLS_SIZE = 512 * 1024
+_SYMBOL_SIZE = 8 * 1024
+_SYMBOL_NAME = b'"symbol"'
+# An escape that the name may be written with. Go escapes "<", ">" and "&".
+_HIDDEN_LETTER = re.compile(rb"\\u00[67]")
 
 _PREFIX = b'{"type":"'
 _AFTER_PREFIX = len(_PREFIX)
 
 # Beyond it an integer may not be a float exactly.
 _EXACT = 2.0**53 - 1
+
+
+#: Moves the values of a twin into a model; with the message that they are from.
+_Move = Callable[[Any, bytes], Any]
 
 
 class Twins:
@@ -58,12 +69,13 @@ class Twins:
         self._models = models
         self._learned: Dict[type, List[str]] = {}
         self._lessons: Dict[type, int] = {}
-        self._symbols: Dict[bytes, Any] = {}
+        # By their JSON.
+        self._symbols: Dict[bytes, Symbol] = {}
+        self._symbols_size = 0
         # By the name of the type, as it stands in a message.
-        self._ways: Dict[bytes, Tuple[EventMessageType, Callable[[bytes], Any], Callable[[Any], Any]]] = {}
+        self._ways: Dict[bytes, Tuple[EventMessageType, Callable[[bytes], Any], _Move]] = {}
         # Created when they are first asked for: not every program sees each of them.
         self._names = {event_type.value.encode(): event_type for event_type in models}
-        self._refusals = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
     def decode(self, raw: bytes) -> Tuple[EventMessageType, Any]:
         """The type and the data of a message.
@@ -82,16 +94,16 @@ class Twins:
         event_type, read, move = way
         try:
             message = read(raw)
-        except self._refusals:
+        except self._parser.refusals:
             raise Refused from None
-        return event_type, move(message.data)
+        return event_type, move(message.data, raw)
 
     def learn(self, data: Any) -> None:
         """Look at a model that came the longer way: what is unknown in it is known the next time."""
         model = type(data)
         learned = self._learned.setdefault(model, [])
         lessons = self._lessons.get(model, 0)
-        names = [name for name in data.extra if name not in learned]
+        names = [name for name in data.extra if name not in learned and _is_learnable(name)]
         if not names or lessons >= _LESSONS_AT_MOST or len(learned) + len(names) > _LEARNED_AT_MOST:
             return
         self._lessons[model] = lessons + 1
@@ -100,7 +112,7 @@ class Twins:
 
     def _make_way(
         self, event_type: EventMessageType
-    ) -> Tuple[EventMessageType, Callable[[bytes], Any], Callable[[Any], Any]]:
+    ) -> Tuple[EventMessageType, Callable[[bytes], Any], _Move]:
         model = self._models[event_type]
         learned = tuple(self._learned.get(model, ()))
         twin = _twin_of(model, learned)
@@ -112,7 +124,7 @@ class Twins:
         )
         return event_type, msgspec.json.Decoder(message).decode, self._generate(model, learned)
 
-    def _generate(self, model: Any, learned: Tuple[str, ...]) -> Callable[[Any], Any]:
+    def _generate(self, model: Any, learned: Tuple[str, ...]) -> _Move:
         """A function that moves the values of a twin into a model."""
         names: Dict[str, Any] = {
             "astuple": msgspec.structs.astuple,
@@ -134,7 +146,7 @@ class Twins:
                 lines.append(f"model.{name} = {find}(time_{name}) if time_{name} else None")
             elif attrs.has(inner_type(kind) or kind):
                 targets.append(f"raw_{name}")
-                lines.append(f"model.{name} = find_symbol(bytes(raw_{name}))")
+                lines.append(f"model.{name} = find_symbol(bytes(raw_{name}), raw)")
             else:
                 targets.append(f"model.{name}")
         for number, unknown in enumerate(learned):
@@ -142,7 +154,7 @@ class Twins:
             names[f"name_{number}"] = unknown
             lines.append(f"if value_{number} is not UNSET: extra[name_{number}] = value_{number}")
         source = [
-            "def move(twin):",
+            "def move(twin, raw):",
             "    model = new(Draft)",
             "    model.extra = extra = {}",
             f"    {', '.join(targets)}, = astuple(twin)",
@@ -151,18 +163,37 @@ class Twins:
             "    return model",
         ]
         exec("\n".join(source), names)  # noqa: S102 - of names from our own models, and of numbers
-        move: Callable[[Any], Any] = names["move"]
+        move: _Move = names["move"]
         return move
 
-    def _find_symbol(self, raw: bytes) -> Any:
-        symbol = self._symbols.get(raw)
-        if symbol is None and raw and raw != b"null":
-            symbol = self._fillers.get(Symbol)(self._parser.parse(raw))
-            if len(raw) <= _SYMBOL_SIZE:
-                if len(self._symbols) >= _SYMBOLS:
-                    self._symbols.clear()
-                self._symbols[raw] = symbol
+    def _find_symbol(self, text: bytes, message: bytes) -> Any:
+        symbol = self._symbols.get(text)
+        if symbol is None and text and text != b"null":
+            symbol = self._fillers.get(Symbol)(self._parser.parse(text))
+            self._remember(text, symbol)
+        # Of a name that comes twice the last one counts, but the first may be wrong: msgspec has not looked into it.
+        if message.find(b"\\") >= 0 and _HIDDEN_LETTER.search(message):
+            raise Refused
+        at = message.find(_SYMBOL_NAME)
+        if at >= 0:
+            at += len(_SYMBOL_NAME)
+            if not message.startswith(b":" + text, at) or message.find(_SYMBOL_NAME, at + len(text)) >= 0:
+                raise Refused
         return symbol
+
+    def _remember(self, text: bytes, symbol: Symbol) -> None:
+        if len(text) > _SYMBOL_SIZE:
+            return
+        self._symbols_size += len(text)
+        if self._symbols_size > _SYMBOLS_SIZE:
+            self._symbols.clear()
+            self._symbols_size = len(text)
+        self._symbols[text] = symbol
+
+
+def _is_learnable(name: str) -> bool:
+    """Whether msgspec can have a field of that name."""
+    return len(name) <= _LONGEST_NAME and name.isprintable() and '"' not in name and "\\" not in name
 
 
 def _twin_of(model: Any, learned: Tuple[str, ...]) -> Any:

@@ -29,7 +29,28 @@ _ODD_JSON = r"""
     "\ud83d\ude00" "\ud800" "\udc00\ud800" "\u0000" "\u00e9" "\\ud800" "\ud800x\udc00"
     [] {} [1] [[]] {"id":1} {"id":1,"symbol":"X"} {"id":1,"symbol":"X","status":99,"digits":null} {"message":"m"}
     {"":null} {"a":{"b":[1,2.5,null]}} {"a":NaN} {"a":1,"a":2} {"a":"\ud800","a":1} {"\ud800":1} [1,] {"a"} {1:1}
+    {"a":1e999,"a":1} 0.1e308 179769313486231580793e289 0e999 1.0e0 000 /**/1
 """
+
+#: What may stand where a time stood.
+ODD_TIMES: Sequence[str] = (
+    "", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000000Z", "0001-01-01T00:00:00+00:00",
+    "0001-01-01T05:30:00+05:30", "0001-01-01T00:00:00.000000001Z", "0001-01-01T00:00:01Z", "0001-06-01T00:00:00Z",
+    "0001-12-31T23:59:59.9999999Z", "0002-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "2024-01-02 03:04:05Z",
+    "2024-01-02t03:04:05z", "2024-01-02T03:04:05", "2024-01-02T03:04:05+0200", "2024-01-02T03:04:05+02:00",
+    "2024-01-02T03:04:05-02", "2024-01-02T03:04:05-00:00", "2024-01-02T03:04:05+24:00", "2024-01-02T03:04:05+23:60",
+    "2024-01-02T03:04:05.Z", "2024-01-02T03:04:05,5Z", "2024-01-02T03:04:05.5z", "2024-01-02T03:04:05.1234567891Z",
+    "2024-01-02T03:04:05.12345678901Z", "2024-01-02T03:04:05.123456789Z", "2024-01-02T03:04:05.123456789Z+01:00",
+    "2024-01-02T03:04:05.123456789ZZ", "2024-01-02T03:04:05.9999995Z", "2024-01-02T03:04:05.9999994999Z",
+    "2024-01-02T03:04:05.000000500Z", "2024-01-02T03:04:05.000001500Z", "2024-12-31T23:59:59.9999999Z",
+    "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.9999995Z", "9999-12-31T23:59:59.9999994Z",
+    "9999-12-31T23:59:59.999999-23:59", "0001-01-01T00:00:00+23:59", "2024-02-30T00:00:00Z", "2023-02-29T00:00:00Z",
+    "2024-02-29T00:00:00Z", "2024-13-01T00:00:00Z", "2024-01-02T24:00:00Z", "2024-01-02T23:60:00Z",
+    "2024-01-02T23:59:60Z", "2024-01-02T03:04Z", "2024-01-02", "20240102T030405Z", "2024-01-02T03:04:05.5 Z",
+    " 2024-01-02T03:04:05Z", "2024-01-02T03:04:05Z ", "+2024-01-02T03:04:05Z", "-024-01-02T03:04:05Z",
+    "2024-1-02T03:04:05.55Z", "2024-W01-2T03:04:05Z", "202٤-01-02T03:04:05Z", "2024-01-02T03:04:05.٣Z",
+    "１024-01-02T03:04:05Z", "x", "Z", "0", "1714980489", "Z" * 30,
+)  # fmt: skip
 
 #: What may stand where a value stood. Most of it is a right value for some kind of field and a trap for the others.
 ODD_VALUES: Sequence[bytes] = tuple(
@@ -39,8 +60,52 @@ ODD_VALUES: Sequence[bytes] = tuple(
         *['" "', '" 1"', '"1 "', '" 2024-01-02T03:04:05Z"', '"a\tb"', '"a\nb"', '"', '"x'],
         *["9" * 30, "9" * 400, "9" * 5000, "0." + "3" * 400, "1" + "0" * 308, '"' + "x" * 3000 + '"'],
         *["[" * 60 + "]" * 60, '{"a":' * 60 + "1" + "}" * 60],
+        *[json.dumps(time, ensure_ascii=False) for time in ODD_TIMES],
+        *map(
+            str,
+            [2**53 - 1, 2**53 + 2, -(2**53) - 1, 10**22, 10**23, -(2**63), -(2**63) - 1, 2**1023, 2**1024],
+        ),
+        *["1" + "0" * 308 + ".0", "1" + "0" * 309 + ".0", "1" + "0" * 300 + "e10", "1" + "0" * 400 + "e-300"],
+        *[
+            "1" + "0" * 400 + "e-3",
+            '{"x":"' + "9" * 5000 + '"}',
+            '{"x":' + "9" * 5000 + "}",
+            "[" * 250 + "]" * 250,
+        ],
+        *["1 2", "\ufeff1", ""],
     ]
 )
+# What is no text at all.
+ODD_VALUES = (
+    *ODD_VALUES,
+    b'"\xff"',
+    b'{"x":"\xff"}',
+    b'{"\xff":1}',
+    b'{"x":"\xff","x":1}',
+    b'"\xed\xa0\x80"',
+)
+
+#: What may stand where a name stood, or be the name of something that nobody documented.
+ODD_NAMES: Sequence[bytes] = (
+    b'"extra"', b'"type"', b'"data"', b'"unknown_0"', b'"unknown_1"', b'"value_0"', b'""', b'"class"', b'"self"',
+    b'"Id"', b'"\\u0069d"', b'"\\u0073ymbol"', b'"a\\"b"', b'"a\\\\b"', b'"\\n"', b'"a\nb"', b'"\\u0000"',
+    b'"\xc3\xa9"', b'"\xf0\x9f\x98\x80"', b'"\xff"', b'"\\ud800"', b'"__class__"', b'"__weakref__"',
+    b'"' + b"x" * 300 + b'"', b"id", b'"model"', b'"twin"', b'"get"', b'"a b"', b'"1"', b'"None"', b'"id "',
+    b'"symbol"', b'"dealer_id"', b'"digits"',
+)  # fmt: skip
+
+#: What may be called a symbol, right or wrong, and wrong where a hasty reader does not look.
+ODD_SYMBOLS: Sequence[bytes] = (
+    b"null", b"{}", b'{"id":1}', b'{"id":1,"symbol":"EURUSD"}',
+    b'{"id":1,"symbol":"EURUSD","digits":5,"new":{"a":1}}', b'{ "id" : 1 , "symbol" : "EURUSD" }',
+    b'{"id":1,"symbol":"EURUSD","extra":1}', b'{"id":1,"symbol":"E","symbol":"F"}',
+    b'{"id":1,"symbol":"E","tick_size":1e999}', b'{"id":1,"symbol":"E","new":1e999,"new":1}',
+    b'{"id":1,"symbol":"\xff"}', b'{"id":1,"symbol":"E","x":"\xff","x":1}',
+    b'{"id":1,"symbol":"E","trade_level":[1e999]}', b"[]", b"1", b'""', b"false",
+    b'{"id":1,"symbol":"E","status":99,"tick_value":1}', b'{"id":1,"symbol":"E","tick_size":9007199254740993}',
+    b'{"id":1,"symbol":"E","x":' + b"9" * 5000 + b"}", b'{"id":1,"symbol":"\\ud83d\\ude00"}',
+    b'{"id":1,"symbol":"\\"symbol\\":"}',
+)  # fmt: skip
 
 _QUOTED = tuple(value for value in ODD_VALUES if value.startswith(b'"'))
 _DIGITS = tuple(value for value in ODD_VALUES if value[:1] in b"-0123456789")
@@ -162,16 +227,18 @@ def _damage_tokens(tokens: Tokens, other: Tokens, draw: random.Random) -> None:
         else:
             tokens[colon + 1] = value
     elif way < 0.7:
-        # Twice: before it, so that the right value counts, or after it.
+        # Twice: before it, so that the right value counts, or after it. Or one that nobody documented.
         name, value = tokens[colon - 1], draw.choice(ODD_VALUES)
+        if way > 0.66:
+            name = draw.choice(ODD_NAMES)
+        if name == b'"symbol"':
+            value = draw.choice(ODD_SYMBOLS)
         if draw.random() < 0.5 or tokens[colon + 1] == b"{":
             tokens[colon - 1 : colon - 1] = [name, b":", value, b","]
         else:
             tokens[colon + 2 : colon + 2] = [b",", name, b":", value]
     elif way < 0.8:
-        tokens[colon - 1] = draw.choice(
-            [b'"extra"', b'"id"', b'""', b'"Id"', b'"\\u0069d"', b"id", b"1", b"null"]
-        )
+        tokens[colon - 1] = draw.choice(ODD_NAMES)
     elif way < 0.87 and tokens[colon + 1] != b"{":
         # Left out, with its comma; of the first member the next one keeps its own, which leaves no JSON.
         tokens[colon - 2 : colon + 2] = []

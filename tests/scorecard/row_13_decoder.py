@@ -2,17 +2,21 @@
 
 A message that has one right reading must come out as that, in exactly the declared types; one that has none must come
 out as a DECODE_ERROR that names the first wrong place. Refusing too much falls short just as guessing does.
+
+The decoder has a short way with msgspec, one with the standard library, and a long way: the campaigns are shared among
+those that the installation has, and the traps are set on each of them.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from typing import Any, Optional, Sequence
+from functools import partial
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from onetrade_ws import ClientEventType, DecodeError, Event
-from onetrade_ws.protocol.codec import Codec
 from onetrade_ws.protocol.frames import Batch, Opcode
+from tests.protocol.ways import WAYS, codec
 from tests.scorecard import decoder_reference as reference
 from tests.scorecard.campaign import Tally, run
 from tests.scorecard.mutated_messages import COLUMNS, messages, mutated_frame, mutated_message, records
@@ -32,72 +36,95 @@ _RECEIVED_AT = 1_700_000_000.25
 _SHOWN = 1500
 
 
+# Percent of the cases. Half of them go the way that a program goes where everything is installed.
+_SHARES = {3: (50, 25, 25), 2: (50, 50)}[len(WAYS)]
+# How many frames come together.
+_TOGETHER = (1, 1, 1, 2, 3, 8)
+
+
 def measure(full: bool, seed: int) -> Outcome:
-    """Both campaigns and the traps."""
+    """Both campaigns and the traps, each of the ways."""
     _be_quiet()
     share = 1 if full else _SMALL_SHARE
-    texts = run(_try_messages, _MESSAGES // share, seed)
-    frames = run(_try_frames, _FRAMES // share, seed)
-    trapped = [trap for trap in TRAPS if trap.fallen_into() is not None]
+    texts, frames = Tally(), Tally()
+    campaigns: Sequence[Tuple[str, Callable[..., Tally], int, Tally]] = [
+        ("messages", _try_messages, _MESSAGES, texts),
+        ("records of price frames", _try_frames, _FRAMES, frames),
+    ]
+    details: List[str] = []
+    parts = [] if "msgspec" in WAYS else ["msgspec not run: it is not installed"]
+    balanced = True
+    for way, percent in zip(WAYS, _SHARES):
+        counts = []
+        for what, try_cases, cases, total in campaigns:
+            tally = run(partial(try_cases, way), cases * percent // 100 // share, seed)
+            total.add(tally)
+            read, refused = tally.counts["read"], tally.counts["refused"]
+            details += [f"{way}, seed {seed}: {finding}" for finding in tally.findings]
+            details.append(f"{way}, {what}: {read:,} read, {refused:,} refused")
+            counts.append(f"{tally.cases:,}")
+            balanced = balanced and min(read, refused) > tally.cases / 4
+        parts.append(f"{way} {' and '.join(counts)}")
+    fallen = {trap.name: [(way, trap.fallen_into(way)) for way in WAYS] for trap in TRAPS}
+    trapped = [
+        f"trap {name!r}, {way}: {answer}" for name, tries in fallen.items() for way, answer in tries if answer
+    ]
+    avoided = sum(not any(answer for _, answer in tries) for tries in fallen.values())
     crashed = texts.counts["crashed"] + frames.counts["crashed"]
     wrong = texts.wrong + frames.wrong
     figure = (
         f"{texts.cases:,} messages and {frames.cases:,} price frames, {crashed:,} crashed, {wrong - crashed:,} guessed;"
-        f" {len(TRAPS) - len(trapped)} of {len(TRAPS)} semantic traps"
+        f" {avoided} of {len(TRAPS)} semantic traps, each way ({'; '.join(parts)})"
     )
-    details = [f"seed {seed}: {finding}" for finding in (*texts.findings, *frames.findings)]
-    details += [f"trap {trap.name!r}: {trap.fallen_into()}" for trap in trapped]
-    details += [
-        f"messages: {texts.counts['read']:,} read, {texts.counts['refused']:,} refused",
-        f"records of price frames: {frames.counts['read']:,} read, {frames.counts['refused']:,} refused",
-    ]
+    details += trapped
     # A campaign that damages everything beyond reading would prove nothing about what is read, nor the other way round.
-    balanced = all(
-        min(tally.counts["read"], tally.counts["refused"]) > tally.cases / 4 for tally in (texts, frames)
-    )
     if not balanced:
         details.append("too few were read, or too few refused, to prove anything")
     return Outcome(figure, not wrong and not trapped and balanced, details)
 
 
-def _try_messages(draw: random.Random, cases: int) -> Tally:
+def _try_messages(way: str, draw: random.Random, cases: int) -> Tally:
     _be_quiet()
     tally = Tally(cases)
-    codec = Codec(COLUMNS[0])
+    decoder = codec(way, COLUMNS[0])
     whole = messages(draw, 12)
     for _ in range(cases):
         payload = mutated_message(whole, draw)
         try:
-            events = codec.decode(Batch(Opcode.TEXT, [payload], _RECEIVED_AT))
+            events = decoder.decode(Batch(Opcode.TEXT, [payload], _RECEIVED_AT))
         except Exception as error:  # noqa: BLE001 - nothing may be raised, whatever it is
-            _crashed(tally, payload, error)
+            _crashed(tally, _shown(payload), error)
             continue
         meaning, depth = reference.message(payload)
         if depth > reference.DEEP and _too_deep(events):
             tally.counts["refused"] += 1
             continue
-        wrong = _differs(events, payload, [(payload, meaning)], tally)
+        wrong = _differs(events, [(payload, meaning)], tally)
         if wrong is not None:
             tally.found(f"{wrong}: {_shown(payload)}")
     return tally
 
 
-def _try_frames(draw: random.Random, cases: int) -> Tally:
+def _try_frames(way: str, draw: random.Random, cases: int) -> Tally:
     _be_quiet()
     tally = Tally(cases)
-    codecs = [(columns, Codec(columns)) for columns in COLUMNS]
+    decoders = [(columns, codec(way, columns)) for columns in COLUMNS]
     whole = records(draw, 100)
-    for _ in range(cases):
-        payload = mutated_frame(whole, draw)
-        columns, codec = draw.choice(codecs)
+    left = cases
+    while left:
+        payloads = [mutated_frame(whole, draw) for _ in range(min(left, draw.choice(_TOGETHER)))]
+        left -= len(payloads)
+        columns, decoder = draw.choice(decoders)
+        shown = f"{' | '.join(map(_shown, payloads))} as {','.join(columns)}"
         try:
-            events = codec.decode(Batch(Opcode.BINARY, [payload], _RECEIVED_AT))
+            events = decoder.decode(Batch(Opcode.BINARY, payloads, _RECEIVED_AT))
         except Exception as error:  # noqa: BLE001 - nothing may be raised, whatever it is
-            _crashed(tally, payload, error)
+            _crashed(tally, shown, error)
             continue
-        wrong = _differs(events, payload, reference.records(payload, columns), tally)
+        expected = [meaning for payload in payloads for meaning in reference.records(payload, columns)]
+        wrong = _differs(events, expected, tally)
         if wrong is not None:
-            tally.found(f"{wrong}: {_shown(payload)} as {','.join(columns)}")
+            tally.found(f"{wrong}: {shown}")
     return tally
 
 
@@ -108,9 +135,9 @@ def _be_quiet() -> None:
     logger.propagate = False
 
 
-def _crashed(tally: Tally, payload: bytes, error: Exception) -> None:
+def _crashed(tally: Tally, shown: str, error: Exception) -> None:
     tally.counts["crashed"] += 1
-    tally.found(f"raised {error!r:.300}: {_shown(payload)}")
+    tally.found(f"raised {error!r:.300}: {shown}")
 
 
 def _shown(payload: bytes) -> str:
@@ -125,7 +152,7 @@ def _too_deep(events: Sequence[Event]) -> bool:
     )
 
 
-def _differs(events: Sequence[Event], payload: bytes, expected: Sequence[Any], tally: Tally) -> Optional[str]:
+def _differs(events: Sequence[Event], expected: Sequence[Any], tally: Tally) -> Optional[str]:
     """What is wrong with ``events``, in words; None when they are what was expected."""
     if len(events) != len(expected):
         return f"{len(events)} events instead of {len(expected)}"

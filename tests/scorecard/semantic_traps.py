@@ -25,9 +25,9 @@ from onetrade_ws import (
     ReasonType,
     SideType,
 )
-from onetrade_ws.protocol.codec import Codec
 from onetrade_ws.protocol.frames import Batch, Opcode
 from tests.protocol.server_json import TYPES_OF, example
+from tests.protocol.ways import codec
 
 _UTC = timezone.utc
 
@@ -60,18 +60,24 @@ class Trap:
     source: str
     cases: Sequence[Case]
 
-    def fallen_into(self) -> Optional[str]:
-        """What was answered wrongly, in words; None when nothing was."""
+    def fallen_into(self, way: str) -> Optional[str]:
+        """What was answered wrongly, in words; None when nothing was.
+
+        :param way: which way the decoder goes first, one of :data:`tests.protocol.ways.WAYS`
+        """
+        decoder = codec(way, PRICE_COLUMNS)
         for case in self.cases:
-            batch = Batch(case.opcode, [case.payload], 0.0)
+            # Twice: it learns.
+            batch = Batch(case.opcode, [case.payload] * 2, 0.0)
+            answers = [*case.answers] * 2
             try:
-                events = Codec(PRICE_COLUMNS).decode(batch)
+                events = decoder.decode(batch)
             except Exception as error:  # noqa: BLE001 - nothing may be raised, whatever it is
                 return f"{case.payload[:200]!r} raised {error!r}"
-            right = len(events) == len(case.answers) and all(map(_is_right, events, case.answers))
+            right = len(events) == len(answers) and all(map(_is_right, events, answers))
             if not right:
                 shown = [(event.type, event.data) for event in events]
-                return f"{case.payload[:200]!r} was read as {shown!r:.500} instead of {list(case.answers)!r}"
+                return f"{case.payload[:200]!r} was read as {shown!r:.500} instead of {answers!r}"
         return None
 
 

@@ -1,0 +1,220 @@
+"""Whichever way a message takes through the decoder, the events are the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List, Sequence, Tuple
+
+import pytest
+from hypothesis import example as hypothesis_example
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onetrade_ws import PRICE_COLUMNS, Deal, Journal, Order, Position, Report
+from onetrade_ws.protocol.frames import Batch, Opcode
+from tests.protocol.server_json import RECEIVED_AT, TYPES_OF, example, json_values, messages, smallest, texts
+from tests.protocol.ways import WAYS, codec, same
+from tests.scorecard.mutated_messages import (
+    COLUMNS,
+    ODD_COLUMNS,
+    ODD_NAMES,
+    ODD_SYMBOLS,
+    ODD_TIMES,
+    ODD_VALUES,
+)
+
+pytestmark = pytest.mark.skipif(len(WAYS) < 2, reason="there is but one way")
+
+
+def check(opcode: int, batches: Sequence[Sequence[bytes]], columns: Sequence[str] = PRICE_COLUMNS) -> None:
+    """Send the batches, one after the other, each of the ways, through one codec each."""
+    codecs = [codec(way, columns) for way in WAYS]
+    for payloads in batches:
+        batch = Batch(opcode, payloads, RECEIVED_AT)
+        *others, expected = [codec.decode(batch) for codec in codecs]
+        for way, events in zip(WAYS, others):
+            assert len(events) == len(expected), way
+            for event, right in zip(events, expected):
+                assert same(event, right), (
+                    f"{way}: {event!r} ({event.raw!r}) instead of {right!r} ({right.raw!r})"
+                )
+
+
+# -- text messages ---------------------------------------------------------------------------------------------------
+
+MODELS: Sequence[Any] = [Order, Position, Deal, Journal, Report]
+TYPES = [event_type.value for event_types in TYPES_OF.values() for event_type in event_types]
+OTHER_TYPES = [
+    "info",
+    "error",
+    "session_logout",
+    "ping",
+    "market_feed",
+    "new",
+    "",
+    "Orders_Place",
+    "type",
+    "orders_place ",
+]
+
+Members = List[Tuple[bytes, bytes]]
+
+
+def _members(value: Dict[str, Any]) -> Members:
+    return [
+        (json.dumps(name).encode(), json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode())
+        for name, content in value.items()
+    ]
+
+
+def _object(members: Members, blank: bytes = b"") -> bytes:
+    return b"{" + (b"," + blank).join(name + blank + b":" + blank + value for name, value in members) + b"}"
+
+
+_SMALL = {model: _members(smallest(model)) for model in MODELS}
+_WHOLE = {model: _members(example(model)) for model in MODELS}
+_OTHER = [_members(data) for data in ({"message": "m"}, {"session_id": "s"}, {"a": 1.5, "b": [None]})]
+_NAMES = st.sampled_from(ODD_NAMES) | texts.map(lambda name: json.dumps(name, ensure_ascii=False).encode())
+_CONTENTS = st.sampled_from(ODD_VALUES) | json_values.map(lambda value: json.dumps(value).encode())
+
+
+def _change(draw: st.DrawFn, members: Members) -> None:
+    """One thing about an object becomes odd."""
+    what = draw(st.integers(0, 6))
+    at = draw(st.integers(0, max(len(members) - 1, 0)))
+    if what == 0 or not members:
+        members.insert(at, (draw(_NAMES), draw(_CONTENTS)))
+        return
+    name, value = members[at]
+    if what == 1:
+        members[at] = name, draw(_CONTENTS)
+    elif what == 2:
+        members.insert(draw(st.integers(0, len(members))), (name, draw(_CONTENTS)))
+    elif what == 3:
+        del members[at]
+    elif what == 4:
+        members[at] = draw(_NAMES), value
+    elif what == 5:
+        members.insert(at, (b'"symbol"', draw(st.sampled_from(ODD_SYMBOLS))))
+    else:
+        time = st.sampled_from(ODD_TIMES).map(lambda text: json.dumps(text, ensure_ascii=False).encode())
+        members.append((draw(st.sampled_from([b'"created_at"', b'"updated_at"', b'"new_at"'])), draw(time)))
+
+
+@st.composite
+def odd_messages(draw: st.DrawFn, models: Sequence[Any] = MODELS) -> bytes:
+    """A message of any type, with anything from nothing to several things odd about it."""
+    model = draw(st.sampled_from([*models, None]))
+    if model is None:
+        event_type, members = draw(st.sampled_from(OTHER_TYPES)), list(draw(st.sampled_from(_OTHER)))
+    else:
+        event_type = draw(st.sampled_from(TYPES_OF[model])).value
+        members = list((_WHOLE if draw(st.booleans()) else _SMALL)[model])
+    for _ in range(draw(st.sampled_from([0, 1, 1, 1, 2, 3]))):
+        _change(draw, members)
+    blank = draw(st.sampled_from([b"", b"", b"", b" ", b"\n", b"\t\r\n "]))
+    data = _object(members, blank)
+    envelope = [(b'"type"', json.dumps(event_type).encode()), (b'"data"', data)]
+    odd = draw(st.integers(0, 11))
+    if odd == 0:
+        envelope.reverse()
+    elif odd == 1:
+        envelope.insert(draw(st.integers(0, 2)), (draw(_NAMES), draw(_CONTENTS)))
+    elif odd == 2:
+        envelope.insert(draw(st.integers(0, 2)), (b'"data"', draw(_CONTENTS | st.just(data))))
+    elif odd == 3:
+        envelope.insert(
+            draw(st.integers(0, 2)),
+            (b'"type"', draw(st.sampled_from([b'"new"', b'"ping"', b"1", b"null", b'"info"']))),
+        )
+    elif odd == 4:
+        del envelope[draw(st.integers(0, 1))]
+    payload = _object(envelope, blank)
+    odd = draw(st.integers(0, 11))
+    if odd == 0:
+        payload = draw(st.sampled_from([b"\xef\xbb\xbf", b" ", b"\n", b"\x0c", b"[", b"\0"])) + payload
+    elif odd == 1:
+        payload += draw(st.sampled_from([b" ", b"\n", b"\0", b"}", b",", b"\xff", b"x", payload]))
+    elif odd <= 3:
+        at = draw(st.integers(0, len(payload)))
+        payload = payload[:at] + draw(st.binary(max_size=3)) + payload[at + draw(st.integers(0, 3)) :]
+    return payload
+
+
+@given(odd_messages())
+def test_a_message_means_the_same_each_way(payload: bytes) -> None:
+    check(Opcode.TEXT, [[payload]])
+
+
+@given(st.lists(st.lists(odd_messages([Order, Position]), min_size=1, max_size=4), min_size=1, max_size=4))
+def test_messages_mean_the_same_each_way_whatever_came_before(batches: List[List[bytes]]) -> None:
+    check(Opcode.TEXT, batches)
+
+
+@given(st.data())
+def test_what_the_server_writes_means_what_it_says_each_way(data: st.DataObject) -> None:
+    payloads, meanings = [], []
+    for model in data.draw(st.lists(st.sampled_from(MODELS), min_size=1, max_size=3)):
+        payload, event_type, meaning = data.draw(messages(model))
+        payloads.append(payload)
+        meanings.append((event_type, meaning))
+    for way in WAYS:
+        events = codec(way, PRICE_COLUMNS).decode(Batch(Opcode.TEXT, payloads, RECEIVED_AT))
+        assert [(event.type, event.data) for event in events] == meanings
+
+
+# -- binary frames ---------------------------------------------------------------------------------------------------
+
+_COLUMNS = [
+    *COLUMNS,
+    ("bid", "symbol_id", "ask"),
+    ("symbol_id", "ask", "bid", "extra", "last"),
+    ("symbol_id", "bid", "ask", "class", "__class__"),
+    ("symbol_id", "last", "bid", "high", "ask"),
+]
+_RECORDS = [
+    b"1,1.08,1.0802,1.0801,12,1.09,1.07", b"2,1,2,3,4,5,6", b"3,1,2", b"4,1,2,,,,", b"5,1,2,,4", b"s,1,2,3",
+    b"s,2,-0.5,1e2", b"s,3,1,2,USD", b"s,4,1", b"6,1,2,3,4,5,6,7", b"7,1", b"8", b"", b" ", b"s", b"s,", b",",
+    b"1,2,3", b"1,2,3,4",
+]  # fmt: skip
+_INJECTED = [
+    b"[", b"]", b"],[", b"]],[[", b"[s,", b"s,", b'"', b'"",', b"null", b"true", b"false", b"{}", b"[]", b"[1]",
+    b"\\", b"\t", b"\r", b"\n", b" ", b"\r\n", b",", b",,", b"//", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xc2\xa0",
+    b"1],[2", b"1,2],[3,4", b"s,1],[s,2", b"n", b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-", b"+", b".", b"e",
+    b"0", b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808", b"18446744073709551616", b"9" * 20,
+    b"9" * 21, b"9" * 310, b"9" * 5000,
+]  # fmt: skip
+
+
+@st.composite
+def odd_frames(draw: st.DrawFn) -> bytes:
+    """A binary frame of a record or several, with anything from nothing to several things odd about it."""
+    lines = []
+    for _ in range(draw(st.sampled_from([1, 1, 1, 1, 2, 3]))):
+        columns = draw(st.sampled_from(_RECORDS)).split(b",")
+        for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2]))):
+            at = draw(st.integers(0, len(columns) - 1))
+            what = draw(st.integers(0, 4))
+            if what == 0:
+                columns[at] = draw(st.sampled_from(ODD_COLUMNS))
+            elif what == 1:
+                columns.insert(at, draw(st.sampled_from(ODD_COLUMNS)))
+            elif what == 2 and len(columns) > 1:
+                del columns[at]
+            elif what == 3:
+                columns[at] = draw(st.sampled_from(_INJECTED))
+            else:
+                columns[at] += draw(st.sampled_from(_INJECTED))
+        lines.append(b",".join(columns))
+    return draw(st.sampled_from([b"\n", b"\n", b"\r\n", b"\r", b"\n\n", b" \n "])).join(lines) + draw(
+        st.sampled_from([b"", b"", b"", b"\n", b"\r\n", b" ", b"\r", b","])
+    )
+
+
+@given(
+    st.lists(st.lists(odd_frames(), min_size=1, max_size=8), min_size=1, max_size=2),
+    st.sampled_from(_COLUMNS),
+)
+@hypothesis_example([[b"1,2,3,4,5,6," + b"1" * 400]], PRICE_COLUMNS)
+def test_records_mean_the_same_each_way(batches: List[List[bytes]], columns: Sequence[str]) -> None:
+    check(Opcode.BINARY, batches, columns)
