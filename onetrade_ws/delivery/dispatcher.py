@@ -7,11 +7,11 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
 from ..deadline import Deadline
 from ..errors import CallbackThreadError
-from ..protocol.codec import Codec
+from ..protocol.codec import Codec, Undecoded
 from ..protocol.enums import EventMessageType
 from ..protocol.events import (
     CallbackError,
@@ -83,11 +83,11 @@ class Dispatcher:
         self._delivered: Dict[EventType, List[int]] = {}
         # How many messages to take from the queue together.
         self._quantum = _TAKEN_AT_FIRST
-        # What has been taken from the queue: items not decoded yet, events not begun yet, calls of the present event
-        # not made yet. Only the thread that delivers touches them. They outlive a callback that ends a pump with
-        # KeyboardInterrupt.
+        # What has been taken from the queue: items not decoded yet; events not begun yet, with what stays undecoded
+        # among them; calls of the present event not made yet. Only the thread that delivers touches them. They outlive
+        # a callback that ends a pump with KeyboardInterrupt.
         self._items: Deque[Item] = deque()
-        self._events: Deque[Event] = deque()
+        self._events: Deque[Any] = deque()
         self._calls: Deque[Tuple[Optional[EventType], Callback, Event]] = deque()
         # What is to be said of callbacks that raised, before the next event.
         self._reports: Deque[Event] = deque()
@@ -316,6 +316,16 @@ class Dispatcher:
             if event.type is not event_type or observers.version != version:
                 event_type, version = event.type, observers.version
                 matching = observers.matching(event_type)
+                if isinstance(event, Undecoded):
+                    if matching:
+                        events[0] = self._codec.decode_after_all(event)
+                    else:
+                        events.popleft()
+                        self._count_of(event_type)[0] += 1
+                        self.undecoded += 1
+                    # The next one of this type is to be looked at, too.
+                    event_type = None
+                    continue
                 if len(matching) > 1 or type(event_type) is ClientEventType:
                     self._begin(events.popleft())
                     return
@@ -368,7 +378,7 @@ class Dispatcher:
             if isinstance(item, Event):
                 self._events.append(item)
             else:
-                self._events.extend(self._codec.decode(item))
+                self._events.extend(self._codec.decode_wanted(item, self._observers.wanted()))
                 self.lags.note(item.received_at)
             return True
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from types import BuiltinMethodType, MethodType
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Collection, Dict, List, Optional, Tuple, cast
 
 from ..protocol.codec import known_type
 from ..protocol.events import ClientEventType, Event, EventType
@@ -99,6 +99,11 @@ class ObserverRegistry:
     def contains(self, event_type: Optional[EventType], callback: Callback) -> bool:
         """Whether ``callback`` is subscribed for ``event_type``."""
         return _contains(self._callbacks.get(event_type, ()), callback)
+
+    def wanted(self) -> Optional[Collection[EventType]]:
+        """The types that are subscribed to; None for everything."""
+        callbacks = self._callbacks
+        return None if None in callbacks else cast(Collection[EventType], callbacks.keys())
 
     def matching(self, event_type: EventType) -> List[Tuple[Optional[EventType], Callback]]:
         """Who is to be called for an event, those for its type first: each with what it is subscribed for."""

@@ -10,8 +10,10 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
+    Container,
     List,
     Mapping,
+    NamedTuple,
     NoReturn,
     Optional,
     Sequence,
@@ -87,6 +89,14 @@ def known_type(event_type: EventType) -> EventType:
     return _BY_NAME.get(event_type, event_type) if isinstance(event_type, str) else event_type
 
 
+class Undecoded(NamedTuple):
+    """A message of a type that nobody asks for: it is JSON, and of that type."""
+
+    type: EventType
+    raw: bytes
+    received_at: float
+
+
 class Codec:
     """Decodes the messages of one client. Not thread-safe: the dispatcher's own.
 
@@ -117,14 +127,30 @@ class Codec:
 
         What cannot be decoded becomes an event of type ``DECODE_ERROR``. Never raises.
         """
+        return cast(List[Event], self.decode_wanted(batch, None))
+
+    def decode_wanted(
+        self, batch: Batch, wanted: Optional[Container[EventType]]
+    ) -> List[Union[Event, Undecoded]]:
+        """As :meth:`decode`, but for messages that nobody asks for and that no model is made of: they may stay
+        undecoded.
+
+        :param wanted: the types that somebody asks for; None: everything
+        """
         if batch.opcode == Opcode.TEXT:
-            return [self._decode_text(payload, batch.received_at) for payload in batch.payloads]
+            return [self._decode_text(payload, batch.received_at, wanted) for payload in batch.payloads]
         events, refused = self._rows.decode(batch.payloads, batch.received_at)
         for place, record in reversed(refused):
             events[place : place + 1] = self._decode_records(record, batch.received_at)
-        return cast(List[Event], events)
+        return cast(List[Union[Event, Undecoded]], events)
 
-    def _decode_text(self, raw: bytes, received_at: float) -> Event:
+    def decode_after_all(self, undecoded: Undecoded) -> Event:
+        """The event that was not worth decoding, for somebody who has asked for it since."""
+        return cast(Event, self._decode_text(undecoded.raw, undecoded.received_at, None))
+
+    def _decode_text(
+        self, raw: bytes, received_at: float, wanted: Optional[Container[EventType]]
+    ) -> Union[Event, Undecoded]:
         event_type: EventType
         twins = self._twins
         try:
@@ -134,6 +160,10 @@ class Codec:
                 try:
                     event_type, data = twins.decode(raw)
                 except ValueError:
+                    if wanted is not None:
+                        name = twins.name_of_other(raw)
+                        if name is not None and self._is_unwanted(name, wanted):
+                            return Undecoded(known_type(name), raw, received_at)
                     event_type, data = self._decode_shortly(raw)
                     if event_type in _TWINNED:
                         twins.learn(data)
@@ -142,9 +172,8 @@ class Codec:
                 event_type, data = decode_message(raw)
             except DecodeError as error:
                 return self._failed(error, received_at)
-        if type(event_type) is str and self._is_news("unknown", event_type):
-            shown = self.shown(event_type)
-            logger.warning("unknown message type %r: delivered under its name", shown)
+        if type(event_type) is str:
+            self._mention(event_type)
         event = new(_EventDraft)
         event.type = event_type
         event.data = data
@@ -152,6 +181,18 @@ class Codec:
         event.raw = raw
         event.__class__ = Event
         return event  # type: ignore[no-any-return]  # a draft no more
+
+    def _is_unwanted(self, name: str, wanted: Container[EventType]) -> bool:
+        event_type = known_type(name)
+        if event_type in wanted or event_type in _DATA or event_type in _NEVER_JSON:
+            return False
+        if type(event_type) is str:
+            self._mention(event_type)
+        return True
+
+    def _mention(self, name: str) -> None:
+        if self._is_news("unknown", name):
+            logger.warning("unknown message type %r: delivered under its name", self.shown(name))
 
     def _decode_shortly(self, raw: bytes) -> Tuple[EventType, Any]:
         """As :func:`decode_message`.

@@ -54,6 +54,10 @@ _EXACT = 2.0**53 - 1
 _Move = Callable[[Any, bytes], Any]
 
 
+class _Envelope(msgspec.Struct, gc=False):
+    type: str
+
+
 class Twins:
     """Reads messages of the types whose data is a model. Not thread-safe.
 
@@ -74,6 +78,7 @@ class Twins:
         self._symbols_size = 0
         # By the name of the type, as it stands in a message.
         self._ways: Dict[bytes, Tuple[EventMessageType, Callable[[bytes], Any], _Move]] = {}
+        self._read_envelope = msgspec.json.Decoder(_Envelope).decode
         # Created when they are first asked for: not every program sees each of them.
         self._names = {event_type.value.encode(): event_type for event_type in models}
 
@@ -97,6 +102,20 @@ class Twins:
         except self._parser.refusals:
             raise Refused from None
         return event_type, move(message.data, raw)
+
+    def name_of_other(self, raw: bytes) -> Optional[str]:
+        """The name of a message's type, if it is none of these: what else is in the message is not looked at, but for
+        being JSON. None where it takes more to know it."""
+        if (
+            raw[:_AFTER_PREFIX] != _PREFIX
+            or raw[_AFTER_PREFIX : raw.find(b'"', _AFTER_PREFIX)] in self._names
+        ):
+            return None
+        try:
+            name: str = self._read_envelope(raw).type
+        except self._parser.refusals:
+            return None
+        return None if name.encode() in self._names else name
 
     def learn(self, data: Any) -> None:
         """Look at a model that came the longer way: what is unknown in it is known the next time."""

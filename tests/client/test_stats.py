@@ -212,3 +212,37 @@ def test_statistics_can_be_read_while_everything_moves(client: OneTradeClient, s
     stop.set()
     assert reading.result() > 0
     assert client.stats().events["unknown"] == 200
+
+
+def test_what_nobody_asks_for_is_counted(client: OneTradeClient, simulator: Simulator) -> None:
+    simulator.emit("brand_new", {"a": 1})
+    simulator.emit("pong", {"a": 1})
+    simulator.emit_text('{"type":"brand_new","data":}')
+    catch_up(client, simulator)
+    before = client.stats()
+    assert before.events["unknown"] == 1
+    assert before.decode_errors == 1
+    received: List[Event] = []
+    client.subscribe("brand_new", received.append)
+    simulator.emit("brand_new", {"a": 2})
+    simulator.emit("newer_still", {"a": 2})
+    catch_up(client, simulator)
+    after = client.stats()
+    assert after.events["unknown"] == 3
+    assert [event.data for event in received] == [{"a": 2}]
+    # Everything that was asked for, and without msgspec everything that is JSON.
+    assert after.decoded_events - before.decoded_events >= 2
+    assert after.decoded_events <= sum(after.events[each] for each in after.events if isinstance(each, str))
+
+
+def test_who_asks_in_the_meantime_gets_what_has_come(make_client: MakeClient, simulator: Simulator) -> None:
+    client = make_client(dispatch="manual")
+    connect(client, simulator)
+    received: List[Event] = []
+    client.subscribe(EventMessageType.INFO, lambda _: client.subscribe("brand_new", received.append))
+    # In one write, so that both are decoded before the callback runs.
+    texts = [b'{"type":"info","data":{"message":"now"}}', *5 * [b'{"type":"brand_new","data":{"a":1}}']]
+    simulator.emit_raw(b"".join(bytes([0x81, len(text)]) + text for text in texts))
+    catch_up(client, simulator)
+    assert [event.data for event in received] == 5 * [{"a": 1}]
+    assert [event.raw for event in received] == texts[1:]
