@@ -22,8 +22,8 @@ class Stats:
     :ivar messages_unknown: messages that were written, and left in doubt by a loss: see :class:`.OutgoingMessage`
     :ivar events: how many events were delivered, by type; those of types that this library does not know together
         under ``"unknown"``
-    :ivar merged_events: quotes and profit updates that gave way to newer ones in an ``events()`` iterator that was not
-        read
+    :ivar merged_events: quotes and profit updates that gave way to newer ones: in the event queue, because callbacks
+        did not keep up, and in ``events()`` iterators that were not read
     :ivar decode_errors: frames that could not be decoded
     :ivar callback_errors: callbacks that raised
     :ivar queued_bytes: what waits in the event queue
