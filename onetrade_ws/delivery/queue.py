@@ -180,7 +180,7 @@ class EventQueue:
         self._behind = True
         for item, _, taken in waiting:
             if isinstance(item, Batch):
-                rest = item._replace(payloads=item.payloads[taken:]) if taken else item
+                rest = _part(item, taken, len(item.payloads)) if taken else item
                 self._merge(rest, self._sort_out(rest))
             else:
                 self._waiting.append((item, 0, 0))
@@ -202,7 +202,7 @@ class EventQueue:
         for piece in pieces:
             if isinstance(piece, list):
                 size = cost_of(piece)
-                self._waiting.append((batch._replace(payloads=piece), size, 0))
+                self._waiting.append((Batch(batch.opcode, piece, batch.received_at), size, 0))
                 self._bytes += size
                 # It may be an older quote of a symbol, in an odd form: nothing newer goes before it.
                 self._round = None
@@ -282,7 +282,7 @@ class EventQueue:
                         break
                 batch = item
                 if number < len(item.payloads):
-                    batch = item._replace(payloads=item.payloads[taken : taken + number])
+                    batch = _part(item, taken, taken + number)
                 if number < left:
                     cost = cost_of(batch.payloads)
                     waiting[0] = item, size - cost, taken + number
@@ -353,3 +353,7 @@ class EventQueue:
         """Whether it is closed and empty."""
         with self._lock:
             return self._closed and not self._waiting
+
+
+def _part(batch: Batch, start: int, end: int) -> Batch:
+    return Batch(batch.opcode, batch.payloads[start:end], batch.received_at)
