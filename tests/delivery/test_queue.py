@@ -364,6 +364,36 @@ def test_who_waits_is_woken_by_what_comes() -> None:
     assert queue.is_exhausted
 
 
+class Interrupted(Deadline):
+    """Ctrl-C while it is waited."""
+
+    def acquire(self, lock: threading.Lock) -> bool:
+        raise KeyboardInterrupt
+
+
+class Overtaken(Deadline):
+    """Something comes just before it is waited."""
+
+    def __init__(self, arrive: Callable[[], None]) -> None:
+        super().__init__(None)
+        self._arrive = arrive
+
+    def acquire(self, lock: threading.Lock) -> bool:
+        self._arrive()
+        return super().acquire(lock)
+
+
+def test_a_wait_that_was_interrupted_hinders_nothing_afterwards() -> None:
+    queue = make_queue()
+    for number in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            queue.get(Interrupted(None), 1)
+        queue.put([text(b"first %d" % number)], never)
+        assert payloads(queue.get(NOW, 1)) == [b"first %d" % number]
+        arriving = Overtaken(lambda: queue.put([text(b"second")], never))
+        assert payloads(queue.get(arriving, 1)) == [b"second"]
+
+
 def test_who_waits_gets_nothing_when_the_time_is_over() -> None:
     queue = make_queue()
     for timeout in (-1.0, 0.0, 0.01):
@@ -414,7 +444,7 @@ def reading_stopped(queue: EventQueue, batch: Batch, limit: int) -> int:
         gone = threading.Event()
         changed = binary(*[payload % number for payload in batch.payloads])
         reader = Background(lambda changed=changed, gone=gone: queue.put([changed], gone.is_set))  # type: ignore[misc]
-        until(lambda reader=reader: reader.done or queue._room_at >= 0)  # type: ignore[misc]
+        until(lambda reader=reader: reader.done or queue._room_at == limit - 1)  # type: ignore[misc]
         if not reader.done:
             gone.set()
             queue.wake()
