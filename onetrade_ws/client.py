@@ -85,7 +85,9 @@ class OneTradeClient:
         is failed with code 1009 (RFC 6455) and made anew
     :param strict_utf8: fail the connection with code 1007 over a text message that is not UTF-8, as RFC 6455 has it;
         otherwise it is a ``DECODE_ERROR`` event, and the stream goes on
-    :param queue_limit: bytes that may wait for the callbacks; when they are full, reading stops
+    :param queue_limit: bytes that may wait for the callbacks. Long before, while callbacks do not keep up, quotes give
+        way to newer ones of their symbol and profit updates to newer ones of their position; when they are full all the
+        same, reading stops
     :param outgoing_limit: messages that may wait while the connection is not open
     :param events_limit: events that may wait unread in one :meth:`events` iterator
     :param history_limit: how many finished orders, closed positions, deals, reports, journal entries and
@@ -155,7 +157,7 @@ class OneTradeClient:
         self._settings = settings
         self._account = Account(settings.history_limit)
         self._observers = ObserverRegistry()
-        self._queue = EventQueue(settings.queue_limit)
+        self._queue = EventQueue(settings.queue_limit, settings.price_columns)
         self._connection = Connection(
             settings, deliver=self._queue.put, wake=self._queue.wake, announce=self._announce
         )
@@ -434,7 +436,7 @@ class OneTradeClient:
             messages_waiting=len(connection.outgoing),
             messages_unknown=connection.outgoing.unknown,
             events=delivered,
-            merged_events=self._streams.merged,
+            merged_events=self._queue.merged + self._streams.merged,
             decoded_events=sum(delivered[each] for each in delivered if isinstance(each, str))
             - self._dispatcher.undecoded,
             decode_errors=delivered.get(ClientEventType.DECODE_ERROR, 0),

@@ -54,6 +54,19 @@ class Deadline:
             condition.wait(_turn(remaining))
         return True
 
+    def acquire(self, lock: threading.Lock) -> bool:
+        """Wait until ``lock`` could be acquired or the time is over.
+
+        :returns: whether it was acquired
+        """
+        while True:
+            remaining = self.remaining()
+            turn = _turn(remaining)
+            if lock.acquire(timeout=-1 if turn is None else turn):
+                return True
+            if remaining == 0.0:
+                return False
+
     def join(self, thread: threading.Thread) -> bool:
         """Wait until ``thread`` has ended or the time is over.
 

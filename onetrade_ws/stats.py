@@ -22,8 +22,8 @@ class Stats:
     :ivar messages_unknown: messages that were written, and left in doubt by a loss: see :class:`.OutgoingMessage`
     :ivar events: how many events were delivered, by type; those of types that this library does not know together
         under ``"unknown"``
-    :ivar merged_events: quotes and profit updates that gave way to newer ones in an ``events()`` iterator that was not
-        read
+    :ivar merged_events: quotes and profit updates that gave way to newer ones: in the event queue, because callbacks
+        did not keep up, and in ``events()`` iterators that were not read
     :ivar decoded_events: how many of the server's events were decoded: those of a type that nobody asked for, and that
         the mirror has no use for, may be counted without it
     :ivar decode_errors: frames that could not be decoded

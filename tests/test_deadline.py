@@ -215,3 +215,23 @@ def test_any_number_of_seconds_can_be_waited_for(timeout: float) -> None:
     finally:
         thread.join()
         sleeper.join()
+
+
+@pytest.mark.usefixtures("sliced")
+@pytest.mark.parametrize("timeout", [None, LONG, float("inf")])
+def test_a_lock_is_acquired_when_it_is_released(timeout: Optional[float]) -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    threading.Timer(0.02, lock.release).start()
+    assert Deadline(timeout).acquire(lock) is True
+    assert lock.locked()
+
+
+@pytest.mark.usefixtures("sliced")
+@pytest.mark.parametrize("timeout", [-1.0, 0.0, 0.02])
+def test_a_lock_that_is_held_is_waited_for_until_the_time_is_over(timeout: float) -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    assert Deadline(timeout).acquire(lock) is False
+    lock.release()
+    assert Deadline(timeout).acquire(lock) is True

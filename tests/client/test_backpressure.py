@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import Any, Iterator, List
 
 import pytest
@@ -19,30 +18,13 @@ from onetrade_ws import (
 from onetrade_ws.simulator import Simulator
 from tests.client.conftest import MakeClient
 from tests.client.conversation import TIMEOUT, catch_up, connect
+from tests.client.stuck import StuckCallback
 
 INFO = EventMessageType.INFO
 LIMIT = 100_000
 # More than the sockets' buffers hold, so that a client that does not read holds the server back.
 MESSAGE = "x" * 60_000
 COUNT = 400
-
-
-class StuckCallback:
-    """Stops the dispatcher at an event of the type "stick" until it is released."""
-
-    def __init__(self, client: OneTradeClient, simulator: Simulator) -> None:
-        self._entered = threading.Event()
-        self._release = threading.Event()
-        client.subscribe("stick", self._stick)
-        simulator.emit("stick")
-        assert self._entered.wait(TIMEOUT)
-
-    def _stick(self, event: Event) -> None:
-        self._entered.set()
-        self._release.wait(3 * TIMEOUT)
-
-    def release(self) -> None:
-        self._release.set()
 
 
 @pytest.fixture

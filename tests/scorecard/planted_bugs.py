@@ -92,8 +92,8 @@ BUGS: List[Bug] = [
         [
             Change(
                 "delivery/queue.py",
-                "            self._add(frames, size)\n        if say_slow:",
-                "            if not full:\n                self._add(frames, size)\n        if say_slow:",
+                "            current.add_text(batch)\n",
+                "            if current.size < self._limit:\n                current.add_text(batch)\n",
             ),
         ],
         ["tests/client/test_backpressure.py"],
