@@ -110,8 +110,8 @@ class MsgspecParser:
         # Imported by who wants to decode, not by who imports the library.
         import msgspec
 
-        self._convert = msgspec.convert
         self._decode = msgspec.json.Decoder().decode
+        self._decode_time = msgspec.json.Decoder(datetime).decode
         self._row_decoders: Dict[int, Any] = {}
         #: What msgspec raises when it refuses: bad UTF-8 and deep nesting are none of its own errors.
         self.refusals = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -148,15 +148,20 @@ class MsgspecParser:
         """
         # msgspec takes more than RFC 3339: a blank in place of the T, offsets without a colon, more than nine digits.
         # And the unset time is one to it.
-        if text.endswith("Z", 19, 30) and text[10] == "T":
+        if (text.endswith("Z", 19, 30) or _ends_with_offset(text)) and text[10] == "T" and "\\" not in text:
             try:
-                moment: datetime = self._convert(text, datetime)
+                # As JSON, because it knows the type already; asked to convert, it would look at it each time.
+                moment: datetime = self._decode_time(f'"{text}"')
             except self.refusals:
                 pass
             else:
                 if moment.year > 1:
                     return moment
         return parse_time(text)
+
+
+def _ends_with_offset(text: str) -> bool:
+    return 25 <= len(text) <= 35 and text[-6] in "+-" and text[-3] == ":"
 
 
 def _row_decoder(width: int) -> Any:

@@ -76,26 +76,24 @@ class Twins:
         # By their JSON.
         self._symbols: Dict[bytes, Symbol] = {}
         self._symbols_size = 0
-        # By the name of the type, as it stands in a message.
+        # By how a message begins, up to the end of its type's name.
         self._ways: Dict[bytes, Tuple[EventMessageType, Callable[[bytes], Any], _Move]] = {}
         self._read_envelope = msgspec.json.Decoder(_Envelope).decode
-        # Created when they are first asked for: not every program sees each of them.
-        self._names = {event_type.value.encode(): event_type for event_type in models}
+        # Ways are made when they are first asked for: not every program sees each of them.
+        self._beginnings = {_PREFIX + event_type.value.encode(): event_type for event_type in models}
 
     def decode(self, raw: bytes) -> Tuple[EventMessageType, Any]:
         """The type and the data of a message.
 
         :raises ValueError: when it is none of these, or in any way unusual
         """
-        if raw[:_AFTER_PREFIX] != _PREFIX:
-            raise Refused
-        name = raw[_AFTER_PREFIX : raw.find(b'"', _AFTER_PREFIX)]
-        way = self._ways.get(name)
+        beginning = raw[: raw.find(b'"', _AFTER_PREFIX)]
+        way = self._ways.get(beginning)
         if way is None:
-            event_type = self._names.get(name)
+            event_type = self._beginnings.get(beginning)
             if event_type is None:
                 raise Refused
-            way = self._ways[name] = self._make_way(event_type)
+            way = self._ways[beginning] = self._make_way(event_type)
         event_type, read, move = way
         try:
             message = read(raw)
@@ -106,16 +104,13 @@ class Twins:
     def name_of_other(self, raw: bytes) -> Optional[str]:
         """The name of a message's type, if it is none of these: what else is in the message is not looked at, but for
         being JSON. None where it takes more to know it."""
-        if (
-            raw[:_AFTER_PREFIX] != _PREFIX
-            or raw[_AFTER_PREFIX : raw.find(b'"', _AFTER_PREFIX)] in self._names
-        ):
+        if raw[:_AFTER_PREFIX] != _PREFIX or raw[: raw.find(b'"', _AFTER_PREFIX)] in self._beginnings:
             return None
         try:
             name: str = self._read_envelope(raw).type
         except self._parser.refusals:
             return None
-        return None if name.encode() in self._names else name
+        return None if _PREFIX + name.encode() in self._beginnings else name
 
     def learn(self, data: Any) -> None:
         """Look at a model that came the longer way: what is unknown in it is known the next time."""
@@ -127,7 +122,9 @@ class Twins:
             return
         self._lessons[model] = lessons + 1
         learned += names
-        self._ways = {name: way for name, way in self._ways.items() if self._models[way[0]] is not model}
+        self._ways = {
+            beginning: way for beginning, way in self._ways.items() if self._models[way[0]] is not model
+        }
 
     def _make_way(
         self, event_type: EventMessageType
@@ -154,7 +151,10 @@ class Twins:
             "moment": self._parser.parse_time,
             # The time of an order's placement comes again with each of its updates.
             "known_moment": lru_cache(maxsize=4096)(self._parser.parse_time),
-            "find_symbol": self._find_symbol,
+            "symbols": self._symbols,
+            "read_symbol": self._read_symbol,
+            "stands_alone": _stands_alone,
+            "Refused": Refused,
         }
         targets = []
         lines = []
@@ -165,7 +165,11 @@ class Twins:
                 lines.append(f"model.{name} = {find}(time_{name}) if time_{name} else None")
             elif attrs.has(inner_type(kind) or kind):
                 targets.append(f"raw_{name}")
-                lines.append(f"model.{name} = find_symbol(bytes(raw_{name}), raw)")
+                lines += [
+                    f"text = bytes(raw_{name})",
+                    f"model.{name} = symbols[text] if text in symbols else read_symbol(text)",
+                    "if not stands_alone(text, raw): raise Refused",
+                ]
             else:
                 targets.append(f"model.{name}")
         for number, unknown in enumerate(learned):
@@ -185,29 +189,32 @@ class Twins:
         move: _Move = names["move"]
         return move
 
-    def _find_symbol(self, text: bytes, message: bytes) -> Any:
-        symbol = self._symbols.get(text)
-        if symbol is None and text and text != b"null":
-            symbol = self._fillers.get(Symbol)(self._parser.parse(text))
-            self._remember(text, symbol)
-        # Of a name that comes twice the last one counts, but the first may be wrong: msgspec has not looked into it.
-        if message.find(b"\\") >= 0 and _HIDDEN_LETTER.search(message):
-            raise Refused
-        at = message.find(_SYMBOL_NAME)
-        if at >= 0:
-            at += len(_SYMBOL_NAME)
-            if not message.startswith(b":" + text, at) or message.find(_SYMBOL_NAME, at + len(text)) >= 0:
-                raise Refused
+    def _read_symbol(self, text: bytes) -> Optional[Symbol]:
+        if not text or text == b"null":
+            return None
+        symbol: Symbol = self._fillers.get(Symbol)(self._parser.parse(text))
+        if len(text) <= _SYMBOL_SIZE:
+            self._symbols_size += len(text)
+            if self._symbols_size > _SYMBOLS_SIZE:
+                self._symbols.clear()
+                self._symbols_size = len(text)
+            self._symbols[text] = symbol
         return symbol
 
-    def _remember(self, text: bytes, symbol: Symbol) -> None:
-        if len(text) > _SYMBOL_SIZE:
-            return
-        self._symbols_size += len(text)
-        if self._symbols_size > _SYMBOLS_SIZE:
-            self._symbols.clear()
-            self._symbols_size = len(text)
-        self._symbols[text] = symbol
+
+def _stands_alone(symbol: bytes, message: bytes) -> bool:
+    """Whether a symbol is the only one in its message, and an absent one absent.
+
+    Of a name that comes twice the last one counts, but the first may be wrong, and msgspec has not looked into it.
+    """
+    if message.find(b"\\") >= 0 and _HIDDEN_LETTER.search(message):
+        return False
+    at = message.find(_SYMBOL_NAME)
+    if at < 0 or not symbol:
+        return at < 0
+    # After a colon.
+    at += len(_SYMBOL_NAME) + 1
+    return message.startswith(symbol, at) and message.find(_SYMBOL_NAME, at + len(symbol)) < 0
 
 
 def _is_learnable(name: str) -> bool:
