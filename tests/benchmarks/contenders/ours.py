@@ -11,8 +11,6 @@ from onetrade_ws import Event, EventMessageType, OneTradeClient
 from tests.benchmarks.contenders.reception import Pace
 from tests.benchmarks.streams import END, GO, Stream
 
-# A stream that is sent as fast as it can waits here, and is not merged: each message is to be counted.
-_QUEUE_LIMIT = 2 * 1024**3
 # Seconds for anything to come, as a safety net.
 _TIMEOUT = 90.0
 
@@ -33,7 +31,7 @@ def connected(client: OneTradeClient) -> Iterator[threading.Event]:
         yield ended
 
 
-def make_client(address: str, stream: Stream, **settings: Any) -> OneTradeClient:
+def make_client(address: str, stream: Stream) -> OneTradeClient:
     """A client with the stream's name as its session."""
     return OneTradeClient(
         f"ws://{address}", session_id=stream.name, access_token="token-of-nobody", **settings
@@ -51,7 +49,7 @@ def throughput(address: str, stream: Stream, observers: int = 1) -> Dict[str, An
 
     :param observers: how many callbacks, each reading a field
     """
-    client = make_client(address, stream, queue_limit=_QUEUE_LIMIT)
+    client = make_client(address, stream)
     clock, messages = time.monotonic, stream.messages
     count = placed = 0
     all_placed = threading.Event()
