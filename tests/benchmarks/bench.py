@@ -137,7 +137,12 @@ class Bench:
         self.progress(f"{contender}: {task} {stream.kind}")
         expected = stream.messages / stream.per_second if stream.per_second else 0.0
         patience = _PATIENCE + 2 * expected + float(options.get("seconds", 0))
-        result = run_child(self.command(contender, task, stream, **options), self._environment, patience)
+        result = run_child(
+            f"{contender}, {task} of {stream.name}",
+            self.command(contender, task, stream, **options),
+            self._environment,
+            patience,
+        )
         if contender == OURS and not result["msgspec"]:
             raise NotRun("onetrade_ws does not use msgspec")
         accounted = result["messages"] + result.get("merged", 0)
@@ -163,10 +168,10 @@ class Bench:
         self.progress(f"import {modules}")
         what = json.dumps({"contender": contender, "task": "import", "modules": modules})
         command = [sys.executable, "-m", "tests.benchmarks.child", what]
-        return float(run_child(command, self._environment, _PATIENCE)["seconds"])
+        return float(run_child(f"import {modules}", command, self._environment, _PATIENCE)["seconds"])
 
 
-def run_child(command: List[str], environment: Dict[str, str], patience: float) -> Dict[str, Any]:
+def run_child(what: str, command: List[str], environment: Dict[str, str], patience: float) -> Dict[str, Any]:
     """Run a process that prints its result as JSON.
 
     :raises Broke: when it does not
@@ -181,9 +186,9 @@ def run_child(command: List[str], environment: Dict[str, str], patience: float) 
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Broke(f"{command[-1]} did not end within {patience:.0f} s") from None
+        raise Broke(f"{what}: it did not end within {patience:.0f} s") from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()
-        raise Broke(f"{command[-1]} ended with {done.returncode}: {said.splitlines()[-1] if said else ''}")
+        raise Broke(f"{what}: it ended with {done.returncode}: {said.splitlines()[-1] if said else ''}")
     result: Dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result

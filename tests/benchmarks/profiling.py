@@ -82,6 +82,7 @@ def _by_thread(stacks: Dict[str, int]) -> List[str]:
         # Starting up is another matter.
         if not frames or any("importlib" in frame for frame in frames):
             continue
+        thread = _thread(thread, frames)
         own.setdefault(thread, Counter())[frames[-1]] += count
         for frame in set(frames):
             whole.setdefault(thread, Counter())[frame] += count
@@ -91,7 +92,7 @@ def _by_thread(stacks: Dict[str, int]) -> List[str]:
         share = sum(counts.values()) / total
         if share < 0.01:
             continue
-        lines += ["", f"{_thread(thread)}: {share:.0%} of what was seen"]
+        lines += ["", f"{thread}: {share:.0%} of what was seen"]
         lines.append(f"{'itself':>8}{'with calls':>12}  function")
         for name, count in counts.most_common(_TOP):
             line = f"{count / total:>8.1%}{whole[thread][name] / total:>12.1%}  {name}"
@@ -99,9 +100,12 @@ def _by_thread(stacks: Dict[str, int]) -> List[str]:
     return lines
 
 
-def _thread(name: str) -> str:
-    """As users know it. Python does not tell the system what its main thread is called."""
-    return "main thread" if name.startswith("thread (") else name
+def _thread(name: str, frames: List[str]) -> str:
+    """Its name, or what it runs, where py-spy could not find out."""
+    if not name.startswith("thread ("):
+        return name
+    work = (frame for frame in frames if not frame.endswith("threading.py"))
+    return f"thread of {next(work, name)}"
 
 
 def _function(frame: str) -> str:

@@ -11,8 +11,6 @@ from onetrade_ws import Event, EventMessageType, OneTradeClient
 from tests.benchmarks.contenders.reception import Pace
 from tests.benchmarks.streams import END, GO, Stream
 
-# A stream that is sent as fast as it can waits here, and is not merged: each message is to be counted.
-_QUEUE_LIMIT = 2 * 1024**3
 # Seconds for anything to come, as a safety net.
 _TIMEOUT = 90.0
 
@@ -33,11 +31,9 @@ def connected(client: OneTradeClient) -> Iterator[threading.Event]:
         yield ended
 
 
-def make_client(address: str, stream: Stream, **settings: Any) -> OneTradeClient:
+def make_client(address: str, stream: Stream) -> OneTradeClient:
     """A client with the stream's name as its session."""
-    return OneTradeClient(
-        f"ws://{address}", session_id=stream.name, access_token="token-of-nobody", **settings
-    )
+    return OneTradeClient(f"ws://{address}", session_id=stream.name, access_token="token-of-nobody")
 
 
 def wait(ended: threading.Event, what: str) -> None:
@@ -51,47 +47,19 @@ def throughput(address: str, stream: Stream, observers: int = 1) -> Dict[str, An
 
     :param observers: how many callbacks, each reading a field
     """
-    client = make_client(address, stream, queue_limit=_QUEUE_LIMIT)
-    clock, messages = time.monotonic, stream.messages
-    count = placed = 0
-    all_placed = threading.Event()
-    first = last = 0.0
-
-    def on_quote(event: Event) -> None:
-        nonlocal count, first, last
-        if not count:
-            first = clock()
-        event.data.bid  # noqa: B018 - what a callback does first
-        count += 1
-        if count == messages:
-            last = clock()
-
-    def on_record(event: Event) -> None:
-        nonlocal count, first, last
-        if not count:
-            first = clock()
-        event.data.price_current  # noqa: B018 - what a callback does first
-        count += 1
-        if count == messages:
-            last = clock()
-
-    def on_placed(event: Event) -> None:
-        nonlocal placed
-        placed += 1
-        if placed == stream.breadth:
-            all_placed.set()
-
+    client = make_client(address, stream)
+    counter = _Counter(stream)
     measured = _MEASURED[stream.kind]
-    client.subscribe(measured, on_quote if stream.kind == "prices" else on_record)
-    client.subscribe(EventMessageType.ORDERS_PLACE, on_placed)
+    client.subscribe(measured, counter.on_quote if stream.kind == "prices" else counter.on_record)
+    client.subscribe(EventMessageType.ORDERS_PLACE, counter.on_placed)
     for _ in range(observers - 1):
         client.subscribe(measured, _another(stream.kind))
     with connected(client) as ended:
         if stream.kind == "orders":
-            wait(all_placed, "the orders")
+            wait(counter.all_placed, "the orders")
             client.send(GO)
         wait(ended, "the end of the stream")
-        end = clock()
+        end = time.monotonic()
         stats = client.stats()
         account = client.account
         mirrored = {
@@ -99,17 +67,53 @@ def throughput(address: str, stream: Stream, observers: int = 1) -> Dict[str, An
             "positions": lambda: len(account.open_positions),
             "orders": lambda: len(account.orders),
         }[stream.kind]()
-    expected = stream.breadth if stream.kind == "orders" else min(stream.breadth, messages)
+    expected = stream.breadth if stream.kind == "orders" else min(stream.breadth, stream.messages)
     if mirrored != expected:
         raise RuntimeError(f"the mirror holds {mirrored}, not {expected}")
     return {
-        "messages": count,
+        "messages": counter.count,
         "merged": stats.merged_events,
         "undecodable": stats.decode_errors,
         "queued_bytes_high_water": stats.queued_bytes_high_water,
         # Merged ones have no call of their own to count.
-        "seconds": (last or end) - first,
+        "cpu": counter.cpu if counter.last else None,
+        "seconds": (counter.last or end) - counter.first,
     }
+
+
+class _Counter:
+    """Callbacks that read a field and count."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.count = 0
+        self.first = self.last = self.cpu = 0.0
+        self.all_placed = threading.Event()
+        self._stream = stream
+        self._messages = stream.messages
+        self._placed = 0
+
+    def on_quote(self, event: Event) -> None:
+        event.data.bid  # noqa: B018 - what a callback does first
+        if not self.count:
+            self.first, self.cpu = time.monotonic(), -time.process_time()
+        self.count += 1
+        if self.count == self._messages:
+            self.last = time.monotonic()
+            self.cpu += time.process_time()
+
+    def on_record(self, event: Event) -> None:
+        event.data.price_current  # noqa: B018 - what a callback does first
+        if not self.count:
+            self.first, self.cpu = time.monotonic(), -time.process_time()
+        self.count += 1
+        if self.count == self._messages:
+            self.last = time.monotonic()
+            self.cpu += time.process_time()
+
+    def on_placed(self, event: Event) -> None:
+        self._placed += 1
+        if self._placed == self._stream.breadth:
+            self.all_placed.set()
 
 
 def _another(kind: str) -> Callable[[Event], None]:

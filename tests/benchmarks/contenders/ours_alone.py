@@ -79,16 +79,21 @@ def slow_consumer(address: str, stream: Stream, newest: str) -> Dict[str, Any]:
     room = 2 + int((expected + _DRAIN) / _CALLBACK)
     ages, rounds = array("f", bytes(4 * room)), array("f", bytes(4 * room))
     latest = array("d", bytes(8 * stream.breadth))
+    turns = array("q", bytes(8 * stream.breadth))
+    longest_turn = 0
     in_a_round = 0.0
     quotes = wrong_orders = 0
     orders = 0
     sent: Dict[str, Any] = {}
 
     def on_quote(event: Event) -> None:
-        nonlocal quotes, in_a_round
+        nonlocal quotes, in_a_round, longest_turn
         began = time.perf_counter()
         quote = event.data
-        age = max(0, sent_last[quote.symbol_id - FIRST_SYMBOL] - int(quote.volume)) / 1e9
+        index = quote.symbol_id - FIRST_SYMBOL
+        age = max(0, sent_last[index] - int(quote.volume)) / 1e9
+        longest_turn = max(longest_turn, quotes - turns[index])
+        turns[index] = quotes
         time.sleep(_CALLBACK)
         took = time.perf_counter() - began
         at = quotes % stream.breadth
@@ -115,6 +120,8 @@ def slow_consumer(address: str, stream: Stream, newest: str) -> Dict[str, Any]:
                 raise RuntimeError(f"what had been sent was not delivered within {_DRAIN:.0f} s")
         stats = client.stats()
     taken = quotes
+    # Whose turn never came again has waited until the end.
+    longest_turn = max(longest_turn, taken - min(turns))
     return {
         "messages": taken,
         "merged": stats.merged_events,
@@ -126,6 +133,7 @@ def slow_consumer(address: str, stream: Stream, newest: str) -> Dict[str, Any]:
         "callback": sum(latest) / min(taken, stream.breadth),
         "ages": _distribution(ages[:taken]),
         "rounds": _distribution(rounds[:taken]),
+        "longest_turn": longest_turn / stream.breadth,
         "memory": memory,
         "seconds": sent.get("seconds", 0.0),
     }

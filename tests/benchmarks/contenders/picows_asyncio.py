@@ -14,26 +14,27 @@ from tests.benchmarks.streams import GO, Stream
 
 def throughput(address: str, stream: Stream) -> Dict[str, Any]:
     """Count the frames in ``on_ws_frame``."""
-    clock, messages = time.monotonic, stream.messages
-    count = 0
-    first = last = 0.0
+    messages = stream.messages
 
     class Listener(picows.WSListener):
+        def __init__(self) -> None:
+            self.count = 0
+            self.first = self.last = 0.0
+
         def on_ws_connected(self, transport: Any) -> None:
             transport.send(picows.WSMsgType.TEXT, GO.encode())
 
         def on_ws_frame(self, transport: Any, frame: Any) -> None:
-            nonlocal count, first, last
-            if not count:
-                first = clock()
-            count += 1
-            if count == messages:
-                last = clock()
+            if not self.count:
+                self.first = time.monotonic()
+            self.count += 1
+            if self.count == messages:
+                self.last = time.monotonic()
                 transport.disconnect()
 
-    asyncio.run(_receive(stream.url(address), Listener))
+    listener = asyncio.run(_receive(stream.url(address), Listener))
     # After the last, some more may have been in the same receive.
-    return {"messages": min(count, messages), "seconds": last - first}
+    return {"messages": min(listener.count, messages), "seconds": listener.last - listener.first}
 
 
 def paced(address: str, stream: Stream) -> Dict[str, Any]:
@@ -55,6 +56,7 @@ def paced(address: str, stream: Stream) -> Dict[str, Any]:
     return pace.result
 
 
-async def _receive(url: str, listener: Type[Any]) -> None:
-    transport, _ = await picows.ws_connect(listener, url)
+async def _receive(url: str, listener_type: Type[Any]) -> Any:
+    transport, listener = await picows.ws_connect(listener_type, url)
     await transport.wait_disconnected()
+    return listener

@@ -13,22 +13,27 @@ from tests.benchmarks.streams import GO, Stream
 
 def throughput(address: str, stream: Stream) -> Dict[str, Any]:
     """Count the messages in ``on_message``."""
-    clock, messages = time.monotonic, stream.messages
-    count = 0
-    first = last = 0.0
-
-    def on_message(app: websocket.WebSocketApp, message: Any) -> None:
-        nonlocal count, first, last
-        if not count:
-            first = clock()
-        count += 1
-        if count == messages:
-            last = clock()
-            app.close()
-
-    app = websocket.WebSocketApp(stream.url(address), on_open=lambda app: app.send(GO), on_message=on_message)
+    counter = _Counter(stream.messages)
+    app = websocket.WebSocketApp(
+        stream.url(address), on_open=lambda app: app.send(GO), on_message=counter.on_message
+    )
     app.run_forever()
-    return {"messages": count, "seconds": last - first}
+    return {"messages": counter.count, "seconds": counter.last - counter.first}
+
+
+class _Counter:
+    def __init__(self, messages: int) -> None:
+        self.count = 0
+        self.first = self.last = 0.0
+        self._messages = messages
+
+    def on_message(self, app: websocket.WebSocketApp, message: Any) -> None:
+        if not self.count:
+            self.first = time.monotonic()
+        self.count += 1
+        if self.count == self._messages:
+            self.last = time.monotonic()
+            app.close()
 
 
 def paced(address: str, stream: Stream) -> Dict[str, Any]:

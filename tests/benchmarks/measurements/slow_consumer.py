@@ -45,7 +45,8 @@ def measure(bench: Bench) -> List[Section]:
     )
     age_note = (
         f"median {rounds['median']:.2f}, p99 {rounds['p99']:.2f}; at most {ages['max']:.2f} s; a round is "
-        f"{_SYMBOLS} × {result['callback'] * 1000:.2f} ms"
+        f"{_SYMBOLS} × {result['callback'] * 1000:.2f} ms; each symbol again after at most "
+        f"{result['longest_turn']:.2f} rounds"
     )
     grown = last - first
     rows = [
