@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 from ..deadline import Deadline
 from ..errors import CallbackThreadError
@@ -83,6 +83,8 @@ class Dispatcher:
         self._delivered: Dict[EventType, List[int]] = {}
         # How many messages to take from the queue together.
         self._quantum = _TAKEN_AT_FIRST
+        # When that was done last, on the monotonic clock; None when not all of the time since went into delivering.
+        self._got_at: Optional[float] = None
         # What has been taken from the queue: items not decoded yet; events not begun yet, with what stays undecoded
         # among them; calls of the present event not made yet. Only the thread that delivers touches them. They outlive
         # a callback that ends a pump with KeyboardInterrupt.
@@ -186,13 +188,11 @@ class Dispatcher:
     def _run(self) -> None:
         self._enter("the dispatcher")
         while True:
-            items = self._queue.get(Deadline(None), self._quantum)
+            items = self._get(Deadline(None))
             if items is not None:
-                began = time.monotonic()
                 self._items.extend(items)
                 while self._step(None):
                     pass
-                self._adjust_quantum(time.monotonic() - began)
                 continue
             with self._condition:
                 # connect() may have been called since: then this thread goes on.
@@ -227,12 +227,12 @@ class Dispatcher:
             before = sum(self.delivered.values())
             self._take(Deadline(timeout))
             budget = Deadline(max_seconds)
-            began = time.monotonic()
             while self._step(budget) or (not budget.expired and self._take(Deadline(0))):
                 pass
-            self._adjust_quantum(time.monotonic() - began)
             return sum(self.delivered.values()) - before
         finally:
+            # What the host does until it pumps again says nothing about callbacks.
+            self._got_at = None
             self._leave()
 
     @property
@@ -242,17 +242,23 @@ class Dispatcher:
     def _take(self, deadline: Deadline) -> bool:
         if self._has_taken:
             return True
-        items = self._queue.get(deadline, self._quantum)
+        items = self._get(deadline)
         if not items:
             return False
         self._items.extend(items)
         return True
 
-    def _adjust_quantum(self, took: float) -> None:
-        if took > _TAKEN_FOR:
-            self._quantum = max(1, self._quantum // 2)
-        elif took < _TAKEN_FOR / 2:
-            self._quantum = min(_TAKEN_AT_MOST, self._quantum * 2)
+    def _get(self, deadline: Deadline) -> Optional[Sequence[Item]]:
+        """Take as much as seems right, after how long it took to deliver what was taken before."""
+        if self._got_at is not None:
+            took = time.monotonic() - self._got_at
+            if took > _TAKEN_FOR:
+                self._quantum = max(1, self._quantum // 2)
+            elif took < _TAKEN_FOR / 2:
+                self._quantum = min(_TAKEN_AT_MOST, self._quantum * 2)
+        items = self._queue.get(deadline, self._quantum)
+        self._got_at = time.monotonic() if items else None
+        return items
 
     def _enter(self, call: str) -> None:
         with self._condition:
