@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from typing import Any, Dict, List, Sequence, Tuple
+import sys
+import tracemalloc
+import uuid
+from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import pytest
 from hypothesis import example as hypothesis_example
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onetrade_ws import PRICE_COLUMNS, Deal, Journal, Order, Position, Report
+from onetrade_ws import PRICE_COLUMNS, ClientEventType, Deal, Journal, Order, Position, Report
 from onetrade_ws.protocol.frames import Batch, Opcode
 from tests.protocol.server_json import RECEIVED_AT, TYPES_OF, example, json_values, messages, smallest, texts
 from tests.protocol.ways import WAYS, codec, same
@@ -218,3 +222,141 @@ def odd_frames(draw: st.DrawFn) -> bytes:
 @hypothesis_example([[b"1,2,3,4,5,6," + b"1" * 400]], PRICE_COLUMNS)
 def test_records_mean_the_same_each_way(batches: List[List[bytes]], columns: Sequence[str]) -> None:
     check(Opcode.BINARY, batches, columns)
+
+
+# -- what is easily overlooked ---------------------------------------------------------------------------------------
+
+_POSITION = _object(_SMALL[Position])[1:-1]
+
+
+def _position(data: bytes, envelope: bytes = b"") -> bytes:
+    return b'{"type":"positions_update","data":{' + _POSITION + data + b"}" + envelope + b"}"
+
+
+# Each of these makes the whole message wrong, even where nothing is made of it; but for the last two, which then do not.
+_HIDDEN = [
+    b"1e999",
+    b'"\xff"',
+    b'{"x":"\xff"}',
+    b'{"\xff":1}',
+    b"9" * 5000,
+    b'"\\ud800"',
+    b'"\\udc00"',
+    b"[1e999]",
+]
+
+_SYMBOL = b',"symbol":{"id":1,"symbol":"EURUSD"}'
+
+OVERLOOKED = [
+    message
+    for hidden in _HIDDEN
+    for message in (
+        _position(b',"symbol":' + hidden + _SYMBOL),
+        _position(b',"symbol":' + hidden + b',"symbol":null'),
+        _position(b',"symbol" :' + hidden + _SYMBOL),
+        _position(b',"\\u0073ymbol":' + hidden + _SYMBOL),
+        _position(b',"s\\u0079mbol":' + hidden + b',"symbol":null'),
+        _position(_SYMBOL + b',"symbol":' + hidden + _SYMBOL),
+        _position(b',"new":{"symbol":{"id":1,"symbol":"EURUSD"}},"symbol":' + hidden + _SYMBOL),
+        _position(b',"new":["symbol",{"id":1,"symbol":"EURUSD"}],"symbol":' + hidden + _SYMBOL),
+        _position(b',"new":"symbol","symbol":' + hidden + _SYMBOL),
+        _position(b',"symbol":' + hidden, b',"data":{' + _POSITION + b"}"),
+        _position(b',"symbol" :' + hidden, b',"data":{' + _POSITION + _SYMBOL + b"}"),
+        _position(_SYMBOL, b',"new":' + hidden),
+        _position(b',"new":' + hidden + b',"new":1'),
+        _position(b"", b',"data":' + hidden),
+        b'{"type":"new","data":' + hidden + b',"data":1}',
+        b'{"type":"new","new":' + hidden + b"}",
+        b'{"type":' + hidden + b',"type":"new"}',
+        b'{"type":"info","data":{"message":' + hidden + b',"message":"m"}}',
+    )
+]
+
+
+def test_what_is_overlooked_is_wrong_each_way() -> None:
+    # What is unknown in it is known from then on.
+    known = _position(_SYMBOL + b',"new":1')
+    for payload in OVERLOOKED:
+        check(Opcode.TEXT, [[payload], [known, known], [payload]])
+        (event,) = codec(WAYS[-1], PRICE_COLUMNS).decode(Batch(Opcode.TEXT, [payload], RECEIVED_AT))
+        assert event.type is ClientEventType.DECODE_ERROR or b"\\ud" in payload, payload
+
+
+@pytest.mark.parametrize("depth", [300, 5_000, 200_000])
+@pytest.mark.parametrize("where", [b'"type":"new","data":%s', b'"type":"new","new":%s', b'"data":%s'])
+def test_deep_nesting_means_the_same_each_way(depth: int, where: bytes) -> None:
+    """But for the last few levels of what Python's own stack can hold."""
+    check(Opcode.TEXT, [[b"{" + where % (b"[" * depth + b"]" * depth) + b"}"]])
+    check(Opcode.TEXT, [[_position(b',"new":' + b'{"a":' * depth + b"1" + b"}" * depth)]])
+
+
+ODD_RECORDS = [
+    b"1,2,3,4,5,6," + b"9" * 400,
+    b"1,-0,3",
+    b"s,1,-0,-0",
+    b"s,1,-0.0,-0.5",
+    b"1,2,3],[4,5,6",
+    b"s,1,2],[s,3",
+    b"1,2,[3]",
+    b"1,2,3,null",
+    b"1,2,3,NaN",
+    b'1,2,"3"',
+    b"1,2,3,\t4",
+    b"1,2,3,4,5,6,7,8",
+]
+
+
+@pytest.mark.parametrize("record", ODD_RECORDS)
+@pytest.mark.parametrize("place", [0, 7, 8, 99])
+def test_one_odd_record_changes_nothing_for_the_others(record: bytes, place: int) -> None:
+    usual = [b"%d,1.5,2.5" % number if number % 3 else b"s,%d,1.5,2.5" % number for number in range(100)]
+    payloads = [*usual[:place], record, *usual[place:]]
+    check(Opcode.BINARY, [payloads])
+    events = codec(WAYS[0], PRICE_COLUMNS).decode(Batch(Opcode.BINARY, payloads, RECEIVED_AT))
+    assert [event.raw for event in events] == payloads
+
+
+# -- what a server can make it remember ------------------------------------------------------------------------------
+
+
+def _growth(payloads: Iterable[bytes]) -> int:
+    """How many bytes more a codec holds when it has decoded them."""
+    decoder = codec(WAYS[0], PRICE_COLUMNS)
+    decoder.decode(Batch(Opcode.TEXT, [_position(_SYMBOL + b',"new":1')], RECEIVED_AT))
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for payload in payloads:
+            decoder.decode(Batch(Opcode.TEXT, [payload], RECEIVED_AT))
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+def test_names_that_never_come_again_are_not_remembered_without_end() -> None:
+    def messages() -> Iterator[bytes]:
+        for number in range(500):
+            yield _position(b',"new_%d":1' % number)
+            yield _position(b',"%s%d":1' % (b"x" * 50_000, number))
+            yield _position(b',"a\\"b%d":1' % number)
+
+    assert _growth(messages()) < 4_000_000
+
+
+def test_symbols_that_never_come_again_are_not_remembered_without_end() -> None:
+    empty = b",".join([b"[]"] * 2_000)
+    symbols = (b',"symbol":{"id":%d,"symbol":"E","new":[%s]}' % (number, empty) for number in range(500))
+    assert _growth(map(_position, symbols)) < 16_000_000
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_session_of_a_logout_is_not_remembered(way: str) -> None:
+    decoder = codec(way, PRICE_COLUMNS)
+    payload = b'{"type":"session_logout","data":{"session_id":"%s"}}' % uuid.uuid4().hex.encode()
+    for _ in range(3):
+        (event,) = decoder.decode(Batch(Opcode.TEXT, [payload], RECEIVED_AT))
+        session_id = event.data.session_id
+        del event
+        nobodys = uuid.uuid4().hex
+        assert sys.getrefcount(session_id) == sys.getrefcount(nobodys)

@@ -42,24 +42,27 @@ def same(one: Any, other: Any) -> bool:
 
     The order of an object's names is none of its properties (RFC 8259).
     """
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, DecodeError):
-        facts = [
-            (error.path, error.reason, error.event_type, error.raw, str(error)) for error in (one, other)
-        ]
-        return facts[0] == facts[1]
-    if attrs.has(type(one)):
-        return all(
-            same(getattr(one, name), getattr(other, name))
-            for name in type(one).__slots__
-            if name != "__weakref__"
-        )
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, datetime):
-        return one == other and one.utcoffset() == other.utcoffset() and repr(one) == repr(other)
-    # 0.0 is equal to -0.0.
-    return bool(one == other) and (type(one) is not float or repr(one) == repr(other))
+    todo = [(one, other)]
+    while todo:
+        one, other = todo.pop()
+        if type(one) is not type(other):
+            return False
+        if isinstance(one, DecodeError):
+            todo += [
+                (getattr(one, fact), getattr(other, fact)) for fact in ("path", "reason", "event_type", "raw")
+            ]
+        elif attrs.has(type(one)):
+            names = [field.name for field in attrs.fields(type(one))]
+            todo += [(getattr(one, name), getattr(other, name)) for name in names]
+        elif isinstance(one, dict):
+            if one.keys() != other.keys():
+                return False
+            todo += [(value, other[name]) for name, value in one.items()]
+        elif isinstance(one, list):
+            if len(one) != len(other):
+                return False
+            todo += zip(one, other)
+        # 0.0 is equal to -0.0, and a time to another one elsewhere.
+        elif one != other or (isinstance(one, (float, datetime)) and repr(one) != repr(other)):
+            return False
+    return True
