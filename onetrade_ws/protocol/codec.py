@@ -24,7 +24,7 @@ from typing import (
 )
 
 from ..errors import DecodeError, detached
-from .drafts import draft_of, new
+from .drafts import draft_of
 from .enums import EventMessageType
 from .events import ClientEventType, Event, EventType
 from .filler import Fillers
@@ -174,7 +174,7 @@ class Codec:
                 return self._failed(error, received_at)
         if type(event_type) is str:
             self._mention(event_type)
-        event = new(_EventDraft)
+        event = _EventDraft()
         event.type = event_type
         event.data = data
         event.received_at = received_at

@@ -4,7 +4,7 @@ The ``__init__`` of a frozen attrs class goes through ``object.__setattr__`` for
 everything else that is done with a quote. A draft is an object of a subclass that can be written to, and becomes the
 model's own by having its class assigned::
 
-    quote = new(QuoteDraft)
+    quote = QuoteDraft()
     quote.symbol_id, quote.bid, … = row
     quote.__class__ = Quote
 """
@@ -16,9 +16,6 @@ from typing import Any, Callable, Dict
 
 import attrs
 
-#: Makes an empty draft of a draft's class.
-new: Any = object.__new__
-
 
 @lru_cache(maxsize=None)
 def draft_of(model: type) -> Any:
@@ -26,10 +23,14 @@ def draft_of(model: type) -> Any:
 
     :param model: a frozen, slotted attrs class
     """
-    # Both, or Python would look the other one up by name for each field that is set.
-    writable = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    # An empty one takes no values. And both of the others, or Python would look up by name what sets each field.
+    methods = {
+        "__init__": object.__init__,
+        "__setattr__": object.__setattr__,
+        "__delattr__": object.__delattr__,
+    }
     # Without slots of its own an object's layout is the model's, or the class could not be assigned.
-    return type(f"{model.__name__}Draft", (model,), {"__slots__": (), "__module__": __name__, **writable})
+    return type(f"{model.__name__}Draft", (model,), {"__slots__": (), "__module__": __name__, **methods})
 
 
 def copier_of(model: Any, *changed: str) -> Callable[..., Any]:
@@ -38,8 +39,8 @@ def copier_of(model: Any, *changed: str) -> Callable[..., Any]:
         f"copy.{field.name} = {field.name if field.name in changed else f'original.{field.name}'}"
         for field in attrs.fields(model)
     ]
-    names: Dict[str, Any] = {"new": new, "Draft": draft_of(model), "Model": model}
-    body = "; ".join(["copy = new(Draft)", *lines, "copy.__class__ = Model", "return copy"])
+    names: Dict[str, Any] = {"Draft": draft_of(model), "Model": model}
+    body = "; ".join(["copy = Draft()", *lines, "copy.__class__ = Model", "return copy"])
     exec(f"def copier(original, {', '.join(changed)}): {body}", names)  # noqa: S102 - of our own models' names
     copier: Callable[..., Any] = names["copier"]
     return copier

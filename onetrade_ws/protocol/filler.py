@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Union
 
 import attrs
 
-from .drafts import draft_of, new
+from .drafts import draft_of
 from .enums import OpenIntEnum
 from .parsers import Parser, Refused
 
@@ -41,7 +41,6 @@ class Fillers:
         fields = [field for field in attrs.fields(model) if field.name != "extra"]
         known = frozenset(field.name for field in fields)
         names: Dict[str, Any] = {
-            "new": new,
             "Draft": draft_of(model),
             "Model": model,
             "known": known,
@@ -53,7 +52,7 @@ class Fillers:
             "def fill(data):",
             "    if type(data) is not dict: raise Refused",
             "    get = data.get",
-            "    model = new(Draft)",
+            "    model = Draft()",
         ]
         for field in fields:
             lines += [f"    {line}" for line in self._field(field, names)]

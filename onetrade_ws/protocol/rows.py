@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import attrs
 
-from .drafts import draft_of, new
+from .drafts import draft_of
 from .enums import EventMessageType
 from .events import Event
 from .models import ProfitUpdate, Quote
@@ -106,17 +106,26 @@ class RowDecoder:
             if text.count(b"[s,") != len(records):
                 raise Refused
             text = text.replace(b"[s,", b"[")
-        blanks = b",," in text or b",]" in text
-        if blanks:
-            # Twice: what is replaced does not overlap.
-            text = text.replace(b",,", b",null,").replace(b",,", b",null,").replace(b",]", b",null]")
-        rows = self._parser.parse_rows(text, commas if is_profit else commas + 1)
+        width = commas if is_profit else commas + 1
+        try:
+            rows = self._parser.parse_rows(text, width)
+        except Refused:
+            # To look for empty columns in each text would cost half as much as to read it.
+            rows = self._rows_with_blanks(text, is_profit, width)
         # A record that holds a bracket may look like two.
         if len(rows) != len(records):
             raise Refused
-        if blanks and any(row[place] is None for place in self._required(is_profit) for row in rows):
-            raise Refused
         return loop(rows, records, received_at)
+
+    def _rows_with_blanks(self, text: bytes, is_profit: bool, width: int) -> List[Row]:
+        if b",," not in text and b",]" not in text:
+            raise Refused
+        # Twice: what is replaced does not overlap.
+        text = text.replace(b",,", b",null,").replace(b",,", b",null,").replace(b",]", b",null]")
+        rows = self._parser.parse_rows(text, width)
+        if any(row[place] is None for place in self._required(is_profit) for row in rows):
+            raise Refused
+        return rows
 
     def _required(self, is_profit: bool) -> Sequence[int]:
         if is_profit:
@@ -149,11 +158,11 @@ def loop(rows, records, received_at):
     events = []
     append = events.append
     for row, record in zip(rows, records):
-        data = new(Draft)
+        data = Draft()
         {", ".join(f"data.{column}" for column in columns)} = row
         {"".join(f"data.{name} = None; " for name in missing)}data.extra = {{}}
         data.__class__ = Model
-        event = new(EventDraft)
+        event = EventDraft()
         event.type = event_type
         event.data = data
         event.received_at = received_at
@@ -163,7 +172,6 @@ def loop(rows, records, received_at):
     return events
 """
     names: Dict[str, Any] = {
-        "new": new,
         "Draft": draft_of(model),
         "Model": model,
         "EventDraft": draft_of(Event),

@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Literal, Mapping, Optional, Tuple
 import attrs
 import msgspec
 
-from .drafts import draft_of, new
+from .drafts import draft_of
 from .enums import EventMessageType
 from .filler import Fillers, inner_type
 from .models import Symbol
@@ -144,7 +144,6 @@ class Twins:
         """A function that moves the values of a twin into a model."""
         names: Dict[str, Any] = {
             "astuple": msgspec.structs.astuple,
-            "new": new,
             "Draft": draft_of(model),
             "Model": model,
             "UNSET": msgspec.UNSET,
@@ -178,7 +177,7 @@ class Twins:
             lines.append(f"if value_{number} is not UNSET: extra[name_{number}] = value_{number}")
         source = [
             "def move(twin, raw):",
-            "    model = new(Draft)",
+            "    model = Draft()",
             "    model.extra = extra = {}",
             f"    {', '.join(targets)}, = astuple(twin)",
             *[f"    {line}" for line in lines],
