@@ -1,6 +1,6 @@
 """Measures the library beside other clients, and prints a table; see ``make bench``.
 
-``python -m tests.benchmarks``: everything, in about eight minutes; ``--row throughput --row latency``: only these;
+``python -m tests.benchmarks``: everything, in about ten minutes; ``--row throughput --row latency``: only these;
 ``--quick``: only whether it works; ``--full``: the slow consumer for ten minutes.
 """
 

@@ -41,6 +41,15 @@ def load(path: Path) -> Tuple[Dict[str, Any], Dict[str, Section]]:
     return written, sections
 
 
+def not_for_show(written: Dict[str, Any], sections: Dict[str, Section]) -> Optional[str]:
+    """Why figures are not for the README; None when they are."""
+    if written["options"]["scale"] < 1:
+        return "figures of a quick run mean nothing: make bench, then again"
+    if not {key for key, _ in _PANELS} <= set(sections):
+        return "figures of a part: make bench without --row, then again"
+    return None
+
+
 def draw(sections: Dict[str, Section], target: Path) -> None:
     """Draw the throughput of all that were run, as horizontal bars from zero."""
     import matplotlib as mpl
@@ -91,7 +100,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("figures", nargs="?", type=Path, default=FIGURES, help="what make bench wrote")
     parser.add_argument("--to", type=Path, default=CHART, help="an SVG, or a PNG to look at")
     options = parser.parse_args(arguments)
-    draw(load(options.figures)[1], options.to)
+    written, sections = load(options.figures)
+    problem = not_for_show(written, sections)
+    if problem is not None:
+        parser.error(problem)
+    draw(sections, options.to)
     print(f"drawn: {options.to}")
     return 0
 

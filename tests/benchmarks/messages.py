@@ -164,19 +164,24 @@ def _symbol(index: int) -> Dict[str, Any]:
     }
 
 
+def _created(rng: random.Random) -> int:
+    """Databases keep microseconds; what is told at once, as when it was updated, has nanoseconds."""
+    return _START + rng.randrange(10**12) * 1000
+
+
 def _position(identifier: int, number: int, rng: random.Random) -> Dict[str, Any]:
     index = number % 500
     price, digits, _ = _MARKETS[index % len(_MARKETS)]
     opened = price * (1 + rng.gauss(0, 0.01))
     volume = rng.randrange(1, 300) / 100
     profit = rng.gauss(0, 400)
-    created = _START + rng.randrange(10**15)
+    created = _created(rng)
     return {
         "id": identifier,
         "account_id": _ACCOUNT,
         "symbol_id": FIRST_SYMBOL + index,
         # Most updates of a position come with the id alone.
-        "symbol": _symbol(index) if rng.random() < 0.16 else None,
+        "symbol": _symbol(index) if rng.random() < 0.175 else None,
         "side": rng.randrange(2),
         "volume_initial": _number(volume, 2),
         "volume_current": _number(volume, 2),
@@ -205,7 +210,7 @@ def _order(identifier: int, number: int, rng: random.Random) -> Dict[str, Any]:
     index = number % 500
     price, digits, _ = _MARKETS[index % len(_MARKETS)]
     volume = rng.randrange(1, 300) / 100
-    created = _START + rng.randrange(10**15)
+    created = _created(rng)
     asked = price * (1 + rng.gauss(0, 0.01))
     return {
         "id": identifier,

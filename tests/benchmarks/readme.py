@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from tests.benchmarks.bench import BASELINE, ROOT
-from tests.benchmarks.chart import FIGURES, load
+from tests.benchmarks.chart import FIGURES, load, not_for_show
 from tests.benchmarks.outcome import Section, Series
 
 README = ROOT / "README.rst"
@@ -79,7 +79,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.readme", description=__doc__)
     parser.add_argument("figures", nargs="?", type=Path, default=FIGURES, help="what make bench wrote")
     options = parser.parse_args(arguments)
-    text = figures(*load(options.figures))
+    written, sections = load(options.figures)
+    problem = not_for_show(written, sections)
+    if problem is not None:
+        parser.error(problem)
+    text = figures(written, sections)
     README.write_text(paste(text, README.read_text(encoding="utf-8")), encoding="utf-8")
     print(f"written: {README}")
     return 0

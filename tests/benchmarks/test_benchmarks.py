@@ -62,7 +62,9 @@ def test_every_event_arrives_and_every_target_has_its_figure(tmp_path: Path) -> 
         (received,) = sections[key]["details"]["results"]["onetrade_ws"]
         assert received["messages"] > 0
         assert received["merged"] == 0
-    text = readme.figures(*chart.load(tmp_path / "figures.json"))
+    figures = chart.load(tmp_path / "figures.json")
+    assert chart.not_for_show(*figures)
+    text = readme.figures(*figures)
     docutils.core.publish_doctree(text, settings_overrides={"halt_level": 2, "report_level": 5})
     for row in sections["prices"]["rows"]:
         assert row["what"] in text
