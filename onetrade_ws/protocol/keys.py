@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import List, Sequence
 
-# No more than every decoder is certain to take: see :mod:`.records`. To choose nothing (``|``) costs less than to repeat
-# something no times (``?``).
+# No more than every decoder is certain to take: see :mod:`.records`. To choose nothing (``|``) costs less than to
+# repeat something no times (``?``).
 _IDENTITY = r"(?:0|[1-9][0-9]{0,18})"
 _NUMBER = r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,30}|)(?:[eE][+-]?[0-9]{1,2}|)"
 _MORE = rf"(?:,(?:{_NUMBER}|))*"
