@@ -12,7 +12,7 @@ from ..protocol.records import split_records
 #: What a message costs in memory besides its payload, roughly.
 OVERHEAD = 128
 # The same for a record that may be merged: its key, and a place in a dictionary that keeps its order.
-_MERGED_OVERHEAD = 400
+_MERGED_OVERHEAD = 320
 
 _PROFIT = ord("s")
 

@@ -52,7 +52,8 @@ class EventQueue:
         self._keys = RecordKeys(price_columns)
         # Guards everything below.
         self._lock = threading.Lock()
-        # What waits: its cost in bytes, and how many messages of a batch have been taken already.
+        # What waits: its cost in bytes, and how many messages of a batch have been taken already, which are in memory
+        # and counted until the last one has been.
         self._waiting: Deque[Tuple[Union[Batch, Event, Round], int, int]] = deque()
         # The last of those, when it may be merged into.
         self._round: Optional[Round] = None
@@ -271,29 +272,23 @@ class EventQueue:
         before = self._bytes
         while limit > 0 and waiting:
             item, size, taken = waiting[0]
-            spare = _TAKEN_AT_ONCE - (before - self._bytes)
+            spare = max(0, _TAKEN_AT_ONCE - (before - self._bytes))
             if isinstance(item, Batch):
-                left = len(item.payloads) - taken
-                number = min(left, limit)
-                if size > spare:
-                    # As many as fit, by their average; and one in any case.
-                    number = min(number, max(spare, 0) * left // size or int(not items))
-                    if number == 0:
-                        break
-                batch = item
-                if number < len(item.payloads):
-                    batch = _part(item, taken, taken + number)
-                if number < left:
-                    cost = cost_of(batch.payloads)
-                    waiting[0] = item, size - cost, taken + number
-                    self._bytes -= cost
-                else:
-                    waiting.popleft()
-                    self._bytes -= size
-                items.append(batch)
+                total = len(item.payloads)
+                # As many as fit, by their average; and one in any case.
+                fitting = spare * total // size or int(not items)
+                number = min(total - taken, limit, fitting)
+                if number == 0:
+                    break
+                items.append(item if number == total else _part(item, taken, taken + number))
                 limit -= number
+                if taken + number < total:
+                    waiting[0] = item, size, taken + number
+                    break
+                waiting.popleft()
+                self._bytes -= size
             elif isinstance(item, Round):
-                if spare <= 0:
+                if spare == 0:
                     break
                 limit -= self._take_of_round(item, items, limit, spare)
             else:

@@ -47,7 +47,9 @@ class ClientEventType(Enum):
     DECODE_ERROR = "decode_error"
     #: An observer raised. ``data``: :class:`CallbackError`
     CALLBACK_ERROR = "callback_error"
-    #: Observers are so slow that the event queue is full: reading has stopped, the server is held back by TCP.
+    #: Observers are so slow that the event queue is full, although quotes and profit updates have been merged: reading
+    #: has stopped, the server is held back by TCP. It is delivered before what waits, and once until the queue has been
+    #: half empty.
     #: ``data``: :class:`SlowConsumer`
     SLOW_CONSUMER = "slow_consumer"
 

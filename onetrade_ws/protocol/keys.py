@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import List, Sequence
 
-# No more than every decoder is certain to take: see :mod:`.records`.
+# No more than every decoder is certain to take: see :mod:`.records`. To choose nothing (``|``) costs less than to
+# repeat something no times (``?``).
 _IDENTITY = r"(?:0|[1-9][0-9]{0,18})"
-_NUMBER = r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?"
-_MORE = rf"(?:,(?:{_NUMBER})?)*"
+_NUMBER = r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,30}|)(?:[eE][+-]?[0-9]{1,2}|)"
+_MORE = rf"(?:,(?:{_NUMBER}|))*"
 
 
 class RecordKeys:
@@ -23,7 +24,7 @@ class RecordKeys:
     def __init__(self, price_columns: Sequence[str]) -> None:
         last = max(price_columns.index(column) for column in ("symbol_id", "bid", "ask"))
         values = {"symbol_id": f"({_IDENTITY})", "bid": _NUMBER, "ask": _NUMBER}
-        quote = ",".join(values.get(column, f"(?:{_NUMBER})?") for column in price_columns[: last + 1])
+        quote = ",".join(values.get(column, f"(?:{_NUMBER}|)") for column in price_columns[: last + 1])
         profit = f"(s,{_IDENTITY}),{_NUMBER},{_NUMBER}"
         self._line = re.compile(f"^(?:{quote}|{profit}){_MORE}$".encode(), re.MULTILINE)
 

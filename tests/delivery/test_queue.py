@@ -298,7 +298,7 @@ def held_back(patient: None) -> Iterator[Tuple[EventQueue, Background[None]]]:
     queue = make_queue()
     queue.put([binary(*[b"1,1,1"] * 8)], never)
     gone = threading.Event()
-    reader = Background(lambda: queue.put([binary(*[b"1,2,2"] * 8)], gone.is_set))
+    reader = Background(lambda: queue.put([binary(*[b"1,2,2"] * 4)], gone.is_set))
     until(lambda: queue._room_at >= 0)
     yield queue, reader
     gone.set()
@@ -312,9 +312,9 @@ def test_who_keeps_up_loses_nothing_however_full_it_is(
     queue, reader = held_back
     assert payloads(queue.get(NOW, 4)) == [b"1,1,1"] * 4
     assert not reader.done
-    assert payloads(queue.get(NOW, 8)) == [b"1,1,1"] * 4 + [b"1,2,2"] * 4
+    assert payloads(queue.get(NOW, 6)) == [b"1,1,1"] * 4 + [b"1,2,2"] * 2
     reader.result()
-    assert rest(queue) == [b"1,2,2"] * 4
+    assert rest(queue) == [b"1,2,2"] * 2
     assert queue.merged == 0
 
 

@@ -193,8 +193,14 @@ BUGS: List[Bug] = [
         [
             Change(
                 "delivery/dispatcher.py",
-                "            callback(event)\n",
-                "            with self._observers._lock:\n                callback(event)\n",
+                "                try:\n                    callback(event)\n",
+                "                try:\n                    with self._observers._lock:\n"
+                "                        callback(event)\n",
+            ),
+            Change(
+                "delivery/dispatcher.py",
+                "None:\n        try:\n            callback(event)\n",
+                "None:\n        try:\n            with self._observers._lock:\n                callback(event)\n",
             ),
         ],
         ["tests/client/test_observers.py", "-k", "no_lock_is_held_while_a_callback_runs"],
