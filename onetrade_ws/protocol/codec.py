@@ -41,7 +41,7 @@ from .models import (
     SessionLogout,
 )
 from .parsers import MsgspecParser, Parser, Refused, fastest_parser
-from .records import RecordError, parse_record, split_records
+from .records import RecordError, parse_record
 from .rows import RowDecoder
 from .structure import StructureError, describe, structure
 
@@ -140,8 +140,8 @@ class Codec:
         if batch.opcode == Opcode.TEXT:
             return [self._decode_text(payload, batch.received_at, wanted) for payload in batch.payloads]
         events, refused = self._rows.decode(batch.payloads, batch.received_at)
-        for place, record in reversed(refused):
-            events[place : place + 1] = self._decode_records(record, batch.received_at)
+        for place, record in refused:
+            events[place] = self._decode_record(record, batch.received_at)
         return cast(List[Union[Event, Undecoded]], events)
 
     def decode_after_all(self, undecoded: Undecoded) -> Event:
@@ -223,24 +223,18 @@ class Codec:
         name = self._hide(event_type)
         return name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
 
-    def _decode_records(self, payload: bytes, received_at: float) -> List[Event]:
-        events = []
-        for record in split_records(payload):
-            try:
-                data = parse_record(record, self._price_columns)
-            except RecordError as error:
-                path = f"$.{error.column}" if error.column else "$"
-                events.append(self._failed(DecodeError(path, error.reason, record), received_at))
-            else:
-                event_type = (
-                    EventMessageType.MARKET_FEED
-                    if isinstance(data, Quote)
-                    else EventMessageType.PROFIT_UPDATE
-                )
-                events.append(Event(event_type, data, received_at, record))
-        if not events:
-            events.append(self._failed(DecodeError("$", "an empty frame", payload), received_at))
-        return events
+    def _decode_record(self, record: bytes, received_at: float) -> Event:
+        if not record.strip(b"\r\n "):
+            # A frame without any.
+            return self._failed(DecodeError("$", "an empty frame", record), received_at)
+        try:
+            data = parse_record(record, self._price_columns)
+        except RecordError as error:
+            path = f"$.{error.column}" if error.column else "$"
+            return self._failed(DecodeError(path, error.reason, record), received_at)
+        is_quote = isinstance(data, Quote)
+        event_type = EventMessageType.MARKET_FEED if is_quote else EventMessageType.PROFIT_UPDATE
+        return Event(event_type, data, received_at, record)
 
     def _failed(self, error: DecodeError, received_at: float) -> Event:
         if self._is_news("undecodable", error.event_type or "", error.path, error.reason):

@@ -85,7 +85,7 @@ class RowDecoder:
             else:
                 for place, event in zip(places, decoded):
                     events[place] = event
-        return events, [(place, records[place]) for place in sorted(refused)]
+        return events, [(place, records[place]) for place in refused]
 
     def _decode(
         self, shape: _Shape, text: bytes, records: Sequence[bytes], received_at: float
