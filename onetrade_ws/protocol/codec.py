@@ -119,7 +119,7 @@ class Codec:
         self._logged: Set[Tuple[str, ...]] = set()
         self._parser = fastest_parser() if parser is None else parser
         self._fillers = Fillers(self._parser)
-        self._twins = _twins(self._parser, self._fillers)
+        self._twins = _twins(self._parser)
         self._rows = RowDecoder(self._parser, price_columns)
 
     def decode(self, batch: Batch) -> List[Event]:
@@ -137,36 +137,30 @@ class Codec:
 
         :param wanted: the types that somebody asks for; None: everything
         """
-        if batch.opcode == Opcode.TEXT:
-            return [self._decode_text(payload, batch.received_at, wanted) for payload in batch.payloads]
-        events, refused = self._rows.decode(batch.payloads, batch.received_at)
-        for place, record in refused:
-            events[place] = self._decode_record(record, batch.received_at)
-        return cast(List[Union[Event, Undecoded]], events)
+        payloads, received_at = batch.payloads, batch.received_at
+        if batch.opcode == Opcode.TEXT and self._twins is None:
+            return [self._decode_text(raw, received_at) for raw in payloads]
+        short_way = self._rows if self._twins is None or batch.opcode != Opcode.TEXT else self._twins
+        decoded, refused = short_way.decode(payloads, received_at)
+        events = cast(List[Union[Event, Undecoded]], decoded)
+        for place, raw in refused:
+            if short_way is self._rows:
+                events[place] = self._decode_record(raw, received_at)
+            else:
+                unwanted = None if wanted is None else self._unwanted(raw, received_at, wanted)
+                events[place] = unwanted or self._decode_text(raw, received_at)
+        return events
 
     def decode_after_all(self, undecoded: Undecoded) -> Event:
         """The event that was not worth decoding, for somebody who has asked for it since."""
-        return cast(Event, self._decode_text(undecoded.raw, undecoded.received_at, None))
+        return self._decode_text(undecoded.raw, undecoded.received_at)
 
-    def _decode_text(
-        self, raw: bytes, received_at: float, wanted: Optional[Container[EventType]]
-    ) -> Union[Event, Undecoded]:
+    def _decode_text(self, raw: bytes, received_at: float) -> Event:
         event_type: EventType
-        twins = self._twins
         try:
-            if twins is None:
-                event_type, data = self._decode_shortly(raw)
-            else:
-                try:
-                    event_type, data = twins.decode(raw)
-                except ValueError:
-                    if wanted is not None:
-                        name = twins.name_of_other(raw)
-                        if name is not None and self._is_unwanted(name, wanted):
-                            return Undecoded(known_type(name), raw, received_at)
-                    event_type, data = self._decode_shortly(raw)
-                    if event_type in _TWINNED:
-                        twins.learn(data)
+            event_type, data = self._decode_shortly(raw)
+            if self._twins is not None:
+                self._twins.learn(raw, data)
         except (ValueError, KeyError, OverflowError):
             try:
                 event_type, data = decode_message(raw)
@@ -182,13 +176,14 @@ class Codec:
         event.__class__ = Event
         return event  # type: ignore[no-any-return]  # a draft no more
 
-    def _is_unwanted(self, name: str, wanted: Container[EventType]) -> bool:
-        event_type = known_type(name)
-        if event_type in wanted or event_type in _DATA or event_type in _NEVER_JSON:
-            return False
+    def _unwanted(self, raw: bytes, received_at: float, wanted: Container[EventType]) -> Optional[Undecoded]:
+        name = None if self._twins is None else self._twins.name_of_other(raw)
+        event_type = None if name is None else known_type(name)
+        if event_type is None or event_type in wanted or event_type in _DATA or event_type in _NEVER_JSON:
+            return None
         if type(event_type) is str:
             self._mention(event_type)
-        return True
+        return Undecoded(event_type, raw, received_at)
 
     def _mention(self, name: str) -> None:
         if self._is_news("unknown", name):
@@ -254,13 +249,13 @@ class Codec:
         return True
 
 
-def _twins(parser: Parser, fillers: Fillers) -> Optional[Twins]:
+def _twins(parser: Parser) -> Optional[Twins]:
     if not isinstance(parser, MsgspecParser):
         return None
     # What it imports may not be installed.
     from .twins import Twins
 
-    return Twins(_TWINNED, parser, fillers)
+    return Twins(_TWINNED, parser)
 
 
 def decode_message(raw: bytes) -> Tuple[Union[EventMessageType, str], Any]:
