@@ -45,6 +45,9 @@ _TAKEN_AT_FIRST = 16
 #: Takes an event before any observer does.
 Consumer = Callable[[Event], None]
 
+# Who takes an event, what counts it, and whom to call: each with what it is subscribed for.
+_Route = Tuple[Optional[Consumer], List[int], List[Tuple[Optional[EventType], Callback]]]
+
 
 class Dispatcher:
     """Delivers events on a thread of its own, or on the thread that calls :meth:`pump`.
@@ -81,6 +84,9 @@ class Dispatcher:
         self.threaded = threaded
         # How many events were delivered, by type: each in a list of its own, which costs less to add to than a dict.
         self._delivered: Dict[EventType, List[int]] = {}
+        # As of a version of the registry.
+        self._routes: Dict[EventType, _Route] = {}
+        self._routes_version = -1
         # How many messages to take from the queue together.
         self._quantum = _TAKEN_AT_FIRST
         # When that was done last, on the monotonic clock; None when not all of the time since went into delivering.
@@ -286,10 +292,8 @@ class Dispatcher:
         """
         try:
             return self._advance(budget)
-        except Exception:
-            # Not from a callback: a log handler of the program's, or a bug of ours. It must not make the client deaf.
-            with contextlib.suppress(Exception):
-                logger.exception("delivering an event failed")
+        except Exception as error:  # noqa: BLE001 - logged
+            _log_failure(error)
             return True
 
     def _advance(self, budget: Optional[Deadline]) -> bool:
@@ -312,8 +316,8 @@ class Dispatcher:
         return budget is None or not budget.expired
 
     def _begin_events(self, budget: Optional[Deadline]) -> None:
-        """Begin events, up to one whose calls are still to be made. This is where each event costs time: who wants
-        events of a type is looked up once for those that come one behind the other."""
+        """Begin events, and make their calls, up to one that takes more than that. This is where each event costs time:
+        who wants events of a type is looked up when it changes."""
         events, observers = self._events, self._observers
         event_type: Optional[EventType] = None
         version = -1
@@ -321,35 +325,51 @@ class Dispatcher:
             event = events[0]
             if event.type is not event_type or observers.version != version:
                 event_type, version = event.type, observers.version
-                matching = observers.matching(event_type)
+                take, delivered, calls = self._route(event_type, version)
                 if isinstance(event, Undecoded):
-                    if matching:
+                    if calls:
                         events[0] = self._codec.decode_after_all(event)
                     else:
                         events.popleft()
-                        self._count_of(event_type)[0] += 1
+                        delivered[0] += 1
                         self.undecoded += 1
                     # The next one of this type is to be looked at, too.
                     event_type = None
                     continue
-                if len(matching) > 1 or type(event_type) is ClientEventType:
+                # A callback that pumps goes on with the calls that are left, so these must be known.
+                if type(event_type) is ClientEventType or (len(calls) > 1 and not self.threaded):
                     self._begin(events.popleft())
                     return
-                take, delivered = self._mirror(event_type), self._count_of(event_type)
-                callback = matching[0][1] if matching else None
             events.popleft()
             delivered[0] += 1
             if take is not None:
                 take(event)
-            if callback is not None and not self._discarding:
+            if self._discarding:
+                continue
+            for wanted, callback in calls:
+                # An observer before it may have cancelled it.
+                if observers.version != version and not observers.contains(wanted, callback):
+                    continue
                 # As _call() does, without the call.
                 try:
                     callback(event)
                 except BaseException as error:  # noqa: BLE001 - judged
                     self._judge(callback, event, error)
-                    return
-            if budget is not None and budget.expired:
+            if self._reports or (budget is not None and budget.expired):
                 return
+
+    def _route(self, event_type: EventType, version: int) -> _Route:
+        """Where events of a type go."""
+        if version != self._routes_version:
+            self._routes, self._routes_version = {}, version
+        route = self._routes.get(event_type)
+        if route is None:
+            matching = self._observers.matching(event_type)
+            route = self._mirror(event_type), self._count_of(event_type), matching
+            # A server could make up any number of others.
+            if isinstance(event_type, EventMessageType):
+                self._routes[event_type] = route
+        return route
 
     def _begin(self, event: Event) -> None:
         """Count an event, let the mirror take it, and note the calls to be made."""
@@ -407,8 +427,18 @@ class Dispatcher:
         # From the callback on: what our frames know, the event above all, need not be in every log of tracebacks.
         traceback = error.__traceback__
         error = error.with_traceback(None if traceback is None else traceback.tb_next)
-        logger.error("callback %r raised for %s", callback, self._codec.shown(event.type), exc_info=error)
+        try:
+            logger.error("callback %r raised for %s", callback, self._codec.shown(event.type), exc_info=error)
+        except Exception as failure:  # noqa: BLE001 - logged
+            _log_failure(failure)
         # Not for its own: an observer of errors that raises would go on for ever.
         if event.type is not ClientEventType.CALLBACK_ERROR:
             data = CallbackError(event=event, callback=callback, error=error)
             self._reports.append(Event(ClientEventType.CALLBACK_ERROR, data, event.received_at))
+
+
+def _log_failure(error: Exception) -> None:
+    """Log what was raised, though not by a callback: by a log handler of the program's, or a bug of ours. It must not
+    make the client deaf."""
+    with contextlib.suppress(Exception):
+        logger.error("delivering an event failed", exc_info=error)
