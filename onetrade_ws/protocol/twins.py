@@ -99,11 +99,13 @@ class Twins:
 
     def name_of_other(self, raw: bytes) -> Optional[str]:
         """The name of a message's type, if it is none of these: what else is in the message is not looked at, but for
-        being JSON. None where it takes more to know it."""
+        being JSON and UTF-8. None where it takes more to know it."""
         if raw[:_AFTER_PREFIX] != _PREFIX or raw[: raw.find(b'"', _AFTER_PREFIX)] in self._beginnings:
             return None
         try:
             name: str = self._read_envelope(raw).type
+            # What is skipped is not asked for that.
+            raw.isascii() or raw.decode("utf-8")
         except self._parser.refusals:
             return None
         return None if _PREFIX + name.encode() in self._beginnings else name

@@ -7,7 +7,7 @@ import json
 import sys
 import tracemalloc
 import uuid
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
 
 import pytest
 from hypothesis import example as hypothesis_example
@@ -15,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onetrade_ws import PRICE_COLUMNS, ClientEventType, Deal, Journal, Order, Position, Report
+from onetrade_ws.protocol.codec import Undecoded, known_type
+from onetrade_ws.protocol.events import EventType
 from onetrade_ws.protocol.frames import Batch, Opcode
 from tests.protocol.server_json import RECEIVED_AT, TYPES_OF, example, json_values, messages, smallest, texts
 from tests.protocol.ways import WAYS, codec, same
@@ -165,6 +167,30 @@ def test_what_the_server_writes_means_what_it_says_each_way(data: st.DataObject)
     for way in WAYS:
         events = codec(way, PRICE_COLUMNS).decode(Batch(Opcode.TEXT, payloads, RECEIVED_AT))
         assert [(event.type, event.data) for event in events] == meanings
+
+
+@given(st.lists(odd_messages([Order]), min_size=1, max_size=4), st.sets(st.sampled_from(OTHER_TYPES)))
+def test_what_stays_undecoded_could_have_been_decoded(payloads: List[bytes], wanted: Set[EventType]) -> None:
+    wanted = set(map(known_type, wanted))
+    batch = Batch(Opcode.TEXT, payloads, RECEIVED_AT)
+    for way in WAYS:
+        decoder = codec(way, PRICE_COLUMNS)
+        for one, right in zip(decoder.decode_wanted(batch, wanted), codec(way, PRICE_COLUMNS).decode(batch)):
+            if isinstance(one, Undecoded):
+                assert one.type not in wanted
+                assert one.raw.decode("utf-8")
+                # A number that no float can hold is JSON all the same, and so is half of a surrogate pair.
+                assert one.type == right.type or right.type is ClientEventType.DECODE_ERROR
+                one = decoder.decode_after_all(one)
+            assert same(one, right)
+
+
+@pytest.mark.parametrize("event_type", [b"new", b"ping"])
+def test_what_is_not_utf_8_is_told_even_if_nobody_asks(event_type: bytes) -> None:
+    batch = Batch(Opcode.TEXT, [b'{"type":"' + event_type + b'","data":"\xff"}'], RECEIVED_AT)
+    for way in WAYS:
+        (event,) = codec(way, PRICE_COLUMNS).decode_wanted(batch, set())
+        assert event.type is ClientEventType.DECODE_ERROR
 
 
 # -- binary frames ---------------------------------------------------------------------------------------------------
