@@ -143,12 +143,14 @@ class FrameReader:
                     return None
                 length = chunk[position + 1]
                 start = position + 2
-                if length > 125:
-                    if length == 126:
-                        start += 2
-                    elif length == 127:
-                        start += 8
-                    else:
+                if length == 126:
+                    start += 2
+                    if start > end:
+                        return True
+                    length = (chunk[position + 2] << 8) + chunk[position + 3]
+                elif length > 126:
+                    start += 8
+                    if length > 127:
                         return False
                     if start > end:
                         return True
