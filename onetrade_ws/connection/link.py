@@ -182,11 +182,13 @@ class Link:
         self._outgoing.read_up_to(mark, self._transport.send)
 
     def _received(self, batches: List[Batch]) -> None:
-        if any(holds_logout_of(self._credentials.session_id, batch) for batch in batches):
-            # At once, however long the consumer takes: nothing more is sent in this session's name.
-            self._logged_out = True
-            self._transport.close(CloseCode.NORMAL_CLOSURE, timeout=0.1)
-            self._stream.abort(SessionLoggedOutError())
+        for batch in batches:
+            if batch.opcode == Opcode.TEXT and holds_logout_of(self._credentials.session_id, batch):
+                # At once, however long the consumer takes: nothing more is sent in this session's name.
+                self._logged_out = True
+                self._transport.close(CloseCode.NORMAL_CLOSURE, timeout=0.1)
+                self._stream.abort(SessionLoggedOutError())
+                break
         if self._leaving:
             # Nothing holds the server back any more; one that floods us is not waited for.
             self._bytes_after += _bytes_in(batches)
@@ -221,10 +223,7 @@ class Link:
                 self._hand_over(held, None)
 
     def _hand_over(self, batches: Sequence[Batch], give_up: Optional[Callable[[], bool]]) -> None:
-        if any(
-            batch.opcode == Opcode.BINARY and any(map(holds_quotes, reversed(batch.payloads)))
-            for batch in reversed(batches)
-        ):
+        if _hold_quotes(batches):
             self._freshness.quotes_came()
         self._deliver(batches, give_up)
 
@@ -258,6 +257,15 @@ class Link:
             self._freshness.held_up()
             return 0.0
         return time.monotonic() - self._stream.last_received - self._heartbeat.late
+
+
+def _hold_quotes(batches: Sequence[Batch]) -> bool:
+    for batch in batches:
+        if batch.opcode == Opcode.BINARY:
+            for payload in batch.payloads:
+                if holds_quotes(payload):
+                    return True
+    return False
 
 
 def _bytes_in(batches: Sequence[Batch]) -> int:

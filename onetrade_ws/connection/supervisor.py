@@ -319,7 +319,8 @@ class Supervisor:
         link = self._link
         if not self._abandoned and link is not None:
             self._memory.last_message = time.monotonic()
-            self._counters.frames += sum(len(batch.payloads) for batch in batches)
+            for batch in batches:
+                self._counters.frames += len(batch.payloads)
             self._counters.bytes = self._bytes_before + link.bytes_received
             self._deliver(batches, give_up)
 
