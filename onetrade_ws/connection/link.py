@@ -183,7 +183,7 @@ class Link:
 
     def _received(self, batches: List[Batch]) -> None:
         for batch in batches:
-            if batch.opcode == Opcode.TEXT and holds_logout_of(self._credentials.session_id, batch):
+            if holds_logout_of(self._credentials.session_id, batch):
                 # At once, however long the consumer takes: nothing more is sent in this session's name.
                 self._logged_out = True
                 self._transport.close(CloseCode.NORMAL_CLOSURE, timeout=0.1)
