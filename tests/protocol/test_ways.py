@@ -441,7 +441,8 @@ def test_names_that_never_come_again_are_not_learned_without_end(
         payload = _position(b',"' + (name % number).encode() + b'":1')
         (event,) = decoder.decode(Batch(Opcode.TEXT, [payload], RECEIVED_AT))
         assert list(event.data.extra.values()) == [1]
-    assert len(made) < 50
+    # Three a lesson: the message, the position and the symbol in it.
+    assert len(made) < 100
 
 
 def test_symbols_that_never_come_again_are_not_remembered_without_end() -> None:
