@@ -70,20 +70,19 @@ class Fillers:
     def _field(self, field: Any, names: Dict[str, Any]) -> List[str]:
         name, kind, target = field.name, field.type, f"model.{field.name}"
         optional = inner_type(kind)
-        if field.default is attrs.NOTHING:
-            value = f"data[{name!r}]"
-        elif field.default is None:
-            value = f"get({name!r})"
-        else:
-            names[f"default_{name}"] = field.default
-            value = f"get({name!r}, default_{name})"
+        value = f"data[{name!r}]" if field.default is attrs.NOTHING else f"get({name!r})"
         if kind is Any:
             return [f"{target} = {value}"]
         lines = [f"value = {value}"]
         check = self._check(optional or kind, name, target, names)
-        if optional is None:
+        if optional is not None:
+            return [*lines, f"if value is None: {target} = None", "else:", *[f"    {line}" for line in check]]
+        if field.default is attrs.NOTHING:
             return lines + check
-        return [*lines, f"if value is None: {target} = None", "else:", *[f"    {line}" for line in check]]
+        # Not what get() may return instead: of an enumeration it is a member, which JSON has none of.
+        names[f"default_{name}"] = field.default
+        absent = f"if value is None and {name!r} not in data: {target} = default_{name}"
+        return [*lines, absent, "else:", *[f"    {line}" for line in check]]
 
     def _check(self, kind: Any, name: str, target: str, names: Dict[str, Any]) -> List[str]:
         store = f"{target} = value"

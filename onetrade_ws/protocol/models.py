@@ -2,7 +2,8 @@
 
 Frozen, slotted attrs classes whose field names are the wire's. The fields are those of the specification
 (:class:`Symbol`, which it leaves undefined, :class:`Quote` and :class:`ProfitUpdate`: the vendor SDK's). Whatever
-else the server sends, today or after its next release, is kept as decoded JSON in ``extra``, by its wire name.
+else the server sends, today or after its next release, is kept as decoded JSON in ``extra``, by its wire name; the
+order of the names there says nothing.
 
 Volumes are in lots, prices in the symbol's quote currency, money (profit, swap, commission, …) in the account's
 deposit currency, and times are aware datetimes, None where the server left them unset.

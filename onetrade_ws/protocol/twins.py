@@ -131,16 +131,18 @@ class Twins:
 
         :returns: whether anything is
         """
-        model = type(data)
+        model: Any = type(data)
         is_new = False
-        for name, kind in _fields(model):
-            inside = getattr(data, name) if _is_model(kind) else None
+        for name in _models_in(model):
+            inside = getattr(data, name)
             if inside is not None:
                 is_new = self._learn_fields(inside) or is_new
         learned = self._learned.setdefault(model, [])
         lessons = self._lessons.get(model, 0)
+        if lessons >= _LESSONS_AT_MOST:
+            return is_new
         names = [name for name in data.extra if name not in learned and _is_learnable(name)]
-        if not names or lessons >= _LESSONS_AT_MOST or len(learned) + len(names) > _LEARNED_AT_MOST:
+        if not names or len(learned) + len(names) > _LEARNED_AT_MOST:
             return is_new
         self._lessons[model] = lessons + 1
         learned += names
@@ -234,6 +236,12 @@ def _is_learnable(name: str) -> bool:
 def _fields(model: Any) -> List[Tuple[str, Any]]:
     attrs.resolve_types(model)
     return [(field.name, field.type) for field in attrs.fields(model) if field.name != "extra"]
+
+
+@lru_cache(maxsize=None)
+def _models_in(model: Any) -> Sequence[str]:
+    """The fields of a model that are models, too."""
+    return tuple(name for name, kind in _fields(model) if _is_model(kind))
 
 
 def _is_model(kind: Any) -> bool:

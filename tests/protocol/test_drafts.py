@@ -117,10 +117,7 @@ def test_it_can_be_pickled_copied_and_evolved(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_two_objects_share_what_nobody_documented(way: str) -> None:
-    """But for symbols, which come again and again."""
-    extras = [
-        one.extra for one in objects(way) if not isinstance(one, Event) and type(one).__name__ != "Symbol"
-    ]
+    extras = [one.extra for one in objects(way) if not isinstance(one, Event)]
     assert len({id(extra) for extra in extras}) == len(extras)
     assert all(type(extra) is dict for extra in extras)
 

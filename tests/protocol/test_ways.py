@@ -18,7 +18,16 @@ from onetrade_ws import PRICE_COLUMNS, ClientEventType, Deal, Journal, Order, Po
 from onetrade_ws.protocol.codec import Undecoded, known_type
 from onetrade_ws.protocol.events import EventType
 from onetrade_ws.protocol.frames import Batch, Opcode
-from tests.protocol.server_json import RECEIVED_AT, TYPES_OF, example, json_values, messages, smallest, texts
+from tests.protocol.server_json import (
+    RECEIVED_AT,
+    TYPES_OF,
+    example,
+    json_values,
+    message,
+    messages,
+    smallest,
+    texts,
+)
 from tests.protocol.ways import WAYS, codec, same
 from tests.scorecard.mutated_messages import (
     COLUMNS,
@@ -432,7 +441,8 @@ def test_names_that_never_come_again_are_not_learned_without_end(
         payload = _position(b',"' + (name % number).encode() + b'":1')
         (event,) = decoder.decode(Batch(Opcode.TEXT, [payload], RECEIVED_AT))
         assert list(event.data.extra.values()) == [1]
-    assert len(made) < 50
+    # Three a lesson: the message, the position and the symbol in it.
+    assert len(made) < 100
 
 
 def test_symbols_that_never_come_again_are_not_remembered_without_end() -> None:
@@ -451,3 +461,51 @@ def test_the_session_of_a_logout_is_not_remembered(way: str) -> None:
         del event
         nobodys = uuid.uuid4().hex
         assert sys.getrefcount(session_id) == sys.getrefcount(nobodys)
+
+
+# -- what the short ways are for -------------------------------------------------------------------------------------
+
+USUAL = [
+    message(event_types[0], {**data, **unknown})
+    for model, event_types in TYPES_OF.items()
+    for data in (smallest(model), example(model))
+    for unknown in (
+        {},
+        {"new": [1]},
+        {"created_at": "", "updated_at": "2024-05-06T07:08:09+02:00", "comment": "<é>"},
+    )
+]
+USUAL += [
+    message("info", {"message": "m"}),
+    message("session_logout", {"session_id": "s"}),
+    message("new", [1.5]),
+]
+USUAL_RECORDS = [b"1,1.5,2.5,3,4,5,6", b"1,1.5,2.5", b"1,1.5,2.5,,,,", b"s,1,-1.5,2", b" 1 , 1.5 ,2"]
+
+
+@pytest.mark.parametrize("way", WAYS[:-1])
+def test_what_a_server_writes_does_not_take_the_long_way(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_far(*_: Any) -> Any:
+        pytest.fail("the long way was taken")
+
+    monkeypatch.setattr("onetrade_ws.protocol.codec.decode_message", too_far)
+    monkeypatch.setattr("onetrade_ws.protocol.codec.parse_record", too_far)
+    decoder = codec(way, PRICE_COLUMNS)
+    decoder.decode(Batch(Opcode.TEXT, USUAL, RECEIVED_AT))
+    for record in USUAL_RECORDS:
+        decoder.decode(Batch(Opcode.BINARY, [record] * 3, RECEIVED_AT))
+    decoder.decode(Batch(Opcode.BINARY, USUAL_RECORDS * 3, RECEIVED_AT))
+
+
+def test_what_comes_again_is_read_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("msgspec", reason="with msgspec alone")
+    decoder = codec("msgspec", PRICE_COLUMNS)
+    batch = Batch(Opcode.TEXT, USUAL[:-3], RECEIVED_AT)
+    # What is unknown; and then the symbol, which is met when everything is known.
+    expected = [decoder.decode(batch) for _ in range(3)][-1]
+
+    def too_far(*_: Any) -> Any:
+        pytest.fail("it was read as a dictionary first")
+
+    monkeypatch.setattr("onetrade_ws.protocol.parsers.MsgspecParser.parse", too_far)
+    assert decoder.decode(batch) == expected
