@@ -10,7 +10,9 @@ import attrs
 
 from onetrade_ws.errors import DecodeError
 from onetrade_ws.protocol.codec import Codec
+from onetrade_ws.protocol.frames import Batch, Opcode
 from onetrade_ws.protocol.parsers import MsgspecParser, Parser, Refused, StandardParser
+from tests.protocol.server_json import RECEIVED_AT, TYPES_OF, message, smallest
 
 HAS_MSGSPEC = importlib.util.find_spec("msgspec") is not None
 
@@ -32,9 +34,17 @@ _PARSERS: Mapping[str, Callable[[], Parser]] = {
 WAYS: Sequence[str] = [way for way in _PARSERS if way != "msgspec" or HAS_MSGSPEC]
 
 
+_ONE_OF_EACH = [
+    message(event_type, smallest(model)) for model, types in TYPES_OF.items() for event_type in types
+]
+_ONE_OF_EACH.append(message("session_logout", {"session_id": "s"}))
+
+
 def codec(way: str, price_columns: Sequence[str]) -> Codec:
-    """A codec that goes this way first."""
-    return Codec(price_columns, parser=_PARSERS[way]())
+    """A codec that goes this way first, and has seen each type of message before: it learns."""
+    one = Codec(price_columns, parser=_PARSERS[way]())
+    one.decode(Batch(Opcode.TEXT, _ONE_OF_EACH, RECEIVED_AT))
+    return one
 
 
 def same(one: Any, other: Any) -> bool:
