@@ -425,6 +425,8 @@ class OneTradeClient:
 
     def stats(self) -> Stats:
         """A snapshot of counters and gauges. On any thread; does not block."""
+        # In this order: each is counted as delivered first.
+        undecoded = self._dispatcher.undecoded
         delivered = self._dispatcher.delivered
         connection = self._connection
         lag_median, lag_p99 = self._dispatcher.lags.quantiles(0.5, 0.99)
@@ -437,8 +439,7 @@ class OneTradeClient:
             messages_unknown=connection.outgoing.unknown,
             events=delivered,
             merged_events=self._queue.merged + self._streams.merged,
-            decoded_events=sum(delivered[each] for each in delivered if isinstance(each, str))
-            - self._dispatcher.undecoded,
+            decoded_events=sum(delivered[each] for each in delivered if isinstance(each, str)) - undecoded,
             decode_errors=delivered.get(ClientEventType.DECODE_ERROR, 0),
             callback_errors=self._dispatcher.callback_errors,
             queued_bytes=self._queue.bytes,

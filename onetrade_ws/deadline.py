@@ -82,6 +82,7 @@ class Deadline:
 
 def _turn(remaining: Optional[float]) -> Optional[float]:
     """How long to wait before looking again."""
-    if _SLICE is None or remaining is None:
-        return _SLICE if remaining is None else remaining
-    return min(_SLICE, remaining)
+    # Only the main thread gets Ctrl-C.
+    if _SLICE is None or threading.current_thread() is not threading.main_thread():
+        return remaining
+    return _SLICE if remaining is None else min(_SLICE, remaining)

@@ -25,13 +25,13 @@ class Stats:
     :ivar merged_events: quotes and profit updates that gave way to newer ones: in the event queue, because callbacks
         did not keep up, and in ``events()`` iterators that were not read
     :ivar decoded_events: how many of the server's events were decoded: those of a type that nobody asked for, and that
-        the mirror has no use for, may be counted without it
+        the mirror has no use for, are counted without it where msgspec is installed
     :ivar decode_errors: frames that could not be decoded
     :ivar callback_errors: callbacks that raised
     :ivar queued_bytes: what waits in the event queue
     :ivar queued_bytes_high_water: the most that ever waited in it
     :ivar lag_median: seconds from the receipt of a message to its first callback, the median of the recent past: of the
-        last 1,000 times that messages were taken from the event queue; None before the first
+        last 1,000 batches, each measured by its first message; None before the first
     :ivar lag_p99: likewise, what 99 of 100 stay below
     :ivar reconnects: attempts to reconnect, by the name of the error behind each: ``{"ConnectionStalledError": 1}``
     :ivar heartbeat_round_trip: seconds from the last answered heartbeat to its answer; None when not connected,

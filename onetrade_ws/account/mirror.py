@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from functools import partial
+from itertools import islice
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import attrs
@@ -188,7 +189,9 @@ class Account:
         quotes, quote = self._quotes, event.data
         quotes[quote.symbol_id] = quote
         if len(quotes) > _SYMBOL_LIMIT:
-            del quotes[next(iter(quotes))]
+            # Many at once: each time, what was deleted before is passed on the way to the first that is there.
+            for symbol_id in list(islice(quotes, _SYMBOL_LIMIT // 20)):
+                del quotes[symbol_id]
 
     def _put(self, records: Records[Any], event: Event, record: Any = None) -> None:
         record = record or event.data

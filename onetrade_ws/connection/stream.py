@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Callable, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Tuple, Union
 
 from ..deadline import Deadline
 from ..errors import (
@@ -114,6 +114,8 @@ class Stream:
         # A byte in this pair, never taken out, wakes everybody who waits for the socket.
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._read_selector: Optional[selectors.BaseSelector] = None
+        # What came after the last bytes, and has not been raised yet.
+        self._receive_error: Optional[OSError] = None
         # Whether to receive without waiting first: to find nothing there costs more than to wait.
         self._more_is_there = True
 
@@ -322,9 +324,7 @@ class Stream:
             self._more_is_there = False
             try:
                 if isinstance(sock, ssl.SSLSocket):
-                    with self._tls_lock:
-                        chunk = sock.recv(_CHUNK)
-                        self._more_is_there = sock.pending() > 0
+                    chunk = self._receive_records(sock)
                 else:
                     chunk = sock.recv(_CHUNK)
                     self._more_is_there = len(chunk) == _CHUNK
@@ -342,6 +342,33 @@ class Stream:
                 raise self._fail(self._write_error or end)
             self.touch()
             return chunk
+
+    def _receive_records(self, sock: ssl.SSLSocket) -> bytes:
+        """As many TLS records as there are: OpenSSL gives one at a time, of 16 KB at most."""
+        if self._receive_error is not None:
+            raise self._receive_error
+        records: List[bytes] = []
+        size = 0
+        with self._tls_lock:
+            while size < _CHUNK:
+                try:
+                    record = sock.recv(_CHUNK)
+                except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    if records:
+                        return b"".join(records)
+                    raise
+                except OSError as error:
+                    if not records:
+                        raise
+                    self._receive_error = error
+                    break
+                if not record:
+                    break
+                records.append(record)
+                size += len(record)
+        # More, or what ended it: the socket need not show that.
+        self._more_is_there = True
+        return b"".join(records)
 
     def touch(self) -> None:
         """Count this moment as a sign of life."""

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple, Union
 
 from ..deadline import Deadline
 from ..errors import CallbackThreadError
@@ -346,6 +346,8 @@ class Dispatcher:
                 take(event)
             if self._discarding:
                 continue
+            if not calls and isinstance(event, Undecoded):
+                self.undecoded += 1
             for wanted, callback in calls:
                 # An observer before it may have cancelled it.
                 if observers.version != version and not observers.contains(wanted, callback):
@@ -400,12 +402,15 @@ class Dispatcher:
         :returns: False when there is nothing
         """
         while self._items:
-            item = self._items.popleft()
+            item = self._items[0]
             if isinstance(item, Event):
-                self._events.append(item)
+                events: Sequence[Union[Event, Undecoded]] = [item]
             else:
-                self._events.extend(self._codec.decode_wanted(item, self._observers.wanted()))
+                events = self._codec.decode_wanted(item, self._observers.wanted())
                 self.lags.note(item.received_at)
+            # Not before: Ctrl-C may end a pump in the middle of decoding.
+            self._items.popleft()
+            self._events.extend(events)
             return True
         return False
 

@@ -13,6 +13,9 @@ from ..protocol.records import split_records
 OVERHEAD = 128
 # The same for a record that may be merged: its key, and a place in a dictionary that keeps its order.
 _MERGED_OVERHEAD = 320
+#: The same for text messages among records, and for a round.
+TEXT_OVERHEAD = 350
+ROUND_OVERHEAD = 1000
 
 _PROFIT = ord("s")
 
@@ -77,7 +80,7 @@ class Round:
     """
 
     def __init__(self) -> None:
-        #: What it costs in memory, in bytes.
+        #: What is in it costs in memory, in bytes.
         self.size = 0
         # A record by its key, with its time and the number of the text before it. A text batch stands there as its
         # number alone.
@@ -93,7 +96,7 @@ class Round:
         self._text_number += 1
         self._entries[self._text_number] = b"", 0.0, self._text_number
         self._texts.append(batch)
-        self.size += cost_of(batch.payloads)
+        self.size += cost_of(batch.payloads) + TEXT_OVERHEAD
 
     def merge(self, newest: Mapping[bytes, bytes], received_at: float) -> int:
         """Add records, each at the end or in the place of an older one.
@@ -123,7 +126,7 @@ class Round:
             return None
         self._entries.popitem(last=False)
         batch = self._texts.popleft()
-        self.size -= cost_of(batch.payloads)
+        self.size -= cost_of(batch.payloads) + TEXT_OVERHEAD
         return batch
 
     def take_records(self, limit: int, size: int) -> List[Batch]:

@@ -13,7 +13,7 @@ from ..deadline import Deadline
 from ..protocol.events import ClientEventType, Event, SlowConsumer
 from ..protocol.frames import Batch, Opcode
 from ..protocol.keys import RecordKeys
-from .merging import Pieces, Round, cost_of, sort_out
+from .merging import ROUND_OVERHEAD, TEXT_OVERHEAD, Pieces, Round, cost_of, sort_out
 
 logger = logging.getLogger("onetrade_ws.delivery")
 
@@ -219,6 +219,7 @@ class EventQueue:
         if self._round is None:
             self._round = Round()
             self._waiting.append((self._round, 0, 0))
+            self._bytes += ROUND_OVERHEAD
         return self._round
 
     def _note_arrival(self) -> None:
@@ -313,8 +314,11 @@ class EventQueue:
         self._bytes -= before - current.size
         items += batches
         text = current.take_text() if not batches else None
+        if text is not None:
+            self._bytes -= TEXT_OVERHEAD
         if not current:
             self._waiting.popleft()
+            self._bytes -= ROUND_OVERHEAD
             if current is self._round:
                 self._round = None
         if text is not None:

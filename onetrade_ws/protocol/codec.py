@@ -90,7 +90,8 @@ def known_type(event_type: EventType) -> EventType:
 
 
 class Undecoded(NamedTuple):
-    """A message of a type that nobody asks for: it is JSON, and of that type."""
+    """A message of a type that nobody asks for: it is JSON, and of that type. Whether its numbers are too large for
+    Python has not been looked at."""
 
     type: EventType
     raw: bytes
@@ -100,8 +101,8 @@ class Undecoded(NamedTuple):
 class Codec:
     """Decodes the messages of one client. Not thread-safe: the dispatcher's own.
 
-    It takes the short way (:mod:`.filler`, :mod:`.rows`) and, with what that refuses, the long one, which has the last
-    word: :func:`decode_message`, :func:`.parse_record`.
+    It takes a short way (:mod:`.twins`, :mod:`.filler`, :mod:`.rows`) and, with what that refuses, the long one, which
+    has the last word: :func:`decode_message`, :func:`.parse_record`.
 
     :param price_columns: the names of a price frame's columns, in their order
     :param hide: takes out of a text what must not show: the server makes up the names of unknown types
@@ -306,8 +307,8 @@ def holds_logout_of(session_id: str, batch: Batch) -> bool:
 
     This is the one message that concerns the connection itself, so the connection asks before it hands them
     on. It costs a look at how they begin: one whose type comes first, as this server writes it, and begins with another
-    letter is none. Else it costs a search; and only a message that mentions a logout, or may by escapes of letters of
-    it, is decoded: Go escapes "<", ">" and "&" in any comment.
+    letter is taken for none (a type that comes twice is not looked for). Else it costs a search; and only a message
+    that mentions a logout, or may by escapes of letters of it, is decoded: Go escapes "<", ">" and "&" in any comment.
     """
     if batch.opcode != Opcode.TEXT:
         return False

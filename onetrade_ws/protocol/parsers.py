@@ -2,6 +2,7 @@
 
 Both refuse more than the protocol does, and say nothing of why: what is refused gets a second opinion. Neither lets
 anything pass that this would refuse, not even in what is read and then left aside, as a value whose name comes twice.
+(What is not read at all, because nobody asks for it, is another matter: see :class:`.Undecoded`.)
 """
 
 from __future__ import annotations

@@ -59,11 +59,10 @@ def split_records(payload: bytes) -> Iterator[bytes]:
 
 def holds_quotes(payload: bytes) -> bool:
     """Whether a binary frame looks as if it holds prices: a record that is not marked as a profit."""
-    if payload[:1].isdigit():
-        return True
-    if b"\n" not in payload and payload[:1] == b"s":
+    first = payload[:1]
+    if first == b"s" and b"\n" not in payload:
         return False
-    return any(record[:1] != b"s" for record in split_records(payload))
+    return first.isdigit() or any(record[:1] != b"s" for record in split_records(payload))
 
 
 def _values(record: bytes) -> List[str]:

@@ -17,6 +17,7 @@ from onetrade_ws import (
     OneTradeClient,
     SessionLoggedOutError,
 )
+from onetrade_ws.protocol.codec import Codec
 from onetrade_ws.simulator import Simulator
 from tests.client.background import Background
 from tests.client.conftest import MakeClient
@@ -492,3 +493,29 @@ def test_a_failed_connect_can_be_pumped(make_client: MakeClient, simulator: Simu
     simulator.release_session()
     connect(client, simulator)
     assert client.state is ConnectionState.OPEN
+
+
+def test_ctrl_c_in_the_middle_of_decoding_loses_nothing(
+    make_client: MakeClient, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(dispatch="manual")
+    connect(client, simulator)
+    numbers: List[int] = []
+    client.subscribe("numbered", lambda event: numbers.append(event.data))
+    for number in range(100):
+        simulator.emit("numbered", number)
+    decode = Codec.decode_wanted
+    interrupts = iter(range(3))
+
+    def interrupted(codec: Codec, *arguments: Any) -> Any:
+        decode(codec, *arguments)
+        if next(interrupts, None) is not None:
+            raise KeyboardInterrupt
+        return decode(codec, *arguments)
+
+    monkeypatch.setattr(Codec, "decode_wanted", interrupted)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            client.pump(max_seconds=0, timeout=TIMEOUT)
+    catch_up(client, simulator)
+    assert numbers == list(range(100))

@@ -487,7 +487,7 @@ def test_a_large_message_of_small_records_is_not_split_beyond_the_limit(impatien
 
 def test_that_reading_stops_is_said_once_until_it_is_half_empty(impatient: None) -> None:
     queue = make_queue(10_000)
-    batch = text(b"x" * 1000)
+    batch = text(b"x" * 800)
     for _ in range(12):
         queue.put([batch], lambda: True)
     for _ in range(3):
@@ -496,7 +496,7 @@ def test_that_reading_stops_is_said_once_until_it_is_half_empty(impatient: None)
         queue.put([batch], lambda: True)
     taken = rest(queue)
     assert taken.count(ClientEventType.SLOW_CONSUMER) == 0
-    assert taken.count(b"x" * 1000) == 13
+    assert taken.count(b"x" * 800) == 13
     for _ in range(12):
         queue.put([batch], lambda: True)
     assert payloads(queue.get(NOW, 1)) == [ClientEventType.SLOW_CONSUMER]
