@@ -5,13 +5,14 @@ from __future__ import annotations
 import ssl
 import threading
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, List
 
 import pytest
 
 from onetrade_ws import (
     CertificateError,
     ClientEventType,
+    ConnectionLostError,
     ConnectionState,
     ConnectTimeoutError,
     NetworkError,
@@ -273,6 +274,36 @@ def test_large_messages_both_ways_at_once(
     sent = server.messages()[1:]
     assert all(text.startswith(f'{{"type":"up","data":[{number},') for number, text in enumerate(sent))
     assert client.stats().connections == 1
+
+
+@pytest.mark.parametrize("end", [Peer.close, Peer.finish], ids=["close", "finish"])
+def test_each_record_before_the_end_is_read(
+    hostile: MakeHostile,
+    make_client: MakeClient,
+    tls: ssl.SSLContext,
+    trusting: ssl.SSLContext,
+    end: Callable[[Peer], None],
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        while "begin" not in peer.read_frame().text:
+            pass
+        if peer.number == 1:
+            # A record each, of all sizes.
+            for number in range(500):
+                peer.send(event_frame("numbered", [number, "x" * (number * 37)]))
+            end(peer)
+        else:
+            peer.serve()
+
+    client = make_client(hostile(script, tls=tls), ssl_context=trusting)
+    numbers: List[int] = []
+    client.subscribe("numbered", lambda event: numbers.append(event.data[0]))
+    client.connect()
+    with client.expect(ClientEventType.RECONNECTING, timeout=TIMEOUT) as lost:
+        client.send("begin")
+    assert numbers == list(range(500))
+    assert isinstance(lost.event.data.reason, ConnectionLostError)
 
 
 def test_a_loss_over_tls_is_mended(
