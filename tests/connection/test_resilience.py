@@ -58,7 +58,7 @@ def test_a_slow_consumer_keeps_nothing_from_being_sent_after_a_loss(
             while not hold_up.entered.is_set():
                 peer.pause(0.01)
             for _ in range(2):
-                peer.send(event_frame("info", {"message": "x" * 5000}))
+                peer.send(event_frame("info", {"message": "x" * 4500}))
                 peer.pause(0.01)
             while not cut.is_set():
                 peer.pause(0.01)
