@@ -103,7 +103,7 @@ class ObserverRegistry:
     def wanted(self) -> Optional[Collection[EventType]]:
         """The types that are subscribed to; None for everything."""
         callbacks = self._callbacks
-        return None if None in callbacks else cast(Collection[EventType], callbacks.keys())
+        return None if None in callbacks else cast("Collection[EventType]", callbacks.keys())
 
     def matching(self, event_type: EventType) -> List[Tuple[Optional[EventType], Callback]]:
         """Who is to be called for an event, those for its type first: each with what it is subscribed for."""

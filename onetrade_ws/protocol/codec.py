@@ -128,7 +128,7 @@ class Codec:
 
         What cannot be decoded becomes an event of type ``DECODE_ERROR``. Never raises.
         """
-        return cast(List[Event], self.decode_wanted(batch, None))
+        return cast("List[Event]", self.decode_wanted(batch, None))
 
     def decode_wanted(
         self, batch: Batch, wanted: Optional[Container[EventType]]
@@ -143,7 +143,7 @@ class Codec:
             return [self._decode_text(raw, received_at) for raw in payloads]
         short_way = self._rows if self._twins is None or batch.opcode != Opcode.TEXT else self._twins
         decoded, refused = short_way.decode(payloads, received_at)
-        events = cast(List[Union[Event, Undecoded]], decoded)
+        events = cast("List[Union[Event, Undecoded]]", decoded)
         for place, raw in refused:
             if short_way is self._rows:
                 events[place] = self._decode_record(raw, received_at)
