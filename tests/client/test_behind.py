@@ -116,6 +116,7 @@ def test_of_each_symbol_the_newest_is_delivered_and_json_is_complete(
         if number % 100 == 0:
             frames.append(text("numbered", number))
     simulator.emit_raw(b"".join(frames))
+    await_merged(behind_client, simulator, MANY + 1000)
     stuck.release()
     catch_up(behind_client, simulator)
     assert [event.data for event in events if event.type == "numbered"] == list(range(0, 5000, 100))
