@@ -401,18 +401,22 @@ class Dispatcher:
 
         :returns: False when there is nothing
         """
-        while self._items:
-            item = self._items[0]
+        if not self._items:
+            return False
+        item = self._items[0]
+        events: Sequence[Union[Event, Undecoded]] = []
+        try:
             if isinstance(item, Event):
-                events: Sequence[Union[Event, Undecoded]] = [item]
+                events = [item]
             else:
                 events = self._codec.decode_wanted(item, self._observers.wanted())
                 self.lags.note(item.received_at)
-            # Not before: Ctrl-C may end a pump in the middle of decoding.
-            self._items.popleft()
-            self._events.extend(events)
-            return True
-        return False
+        except Exception as error:  # noqa: BLE001 - logged; a bug of ours, which must not come again for ever
+            _log_failure(error)
+        # Not before: Ctrl-C may end a pump in the middle of decoding.
+        self._items.popleft()
+        self._events.extend(events)
+        return True
 
     def _call(self, callback: Callback, event: Event) -> None:
         try:

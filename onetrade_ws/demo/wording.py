@@ -68,7 +68,7 @@ _LONGEST = 200  # characters of what a server made up
 
 def kind(event_type: object) -> str:
     """What an event is called: "order placed". Of a type without a name of its own here, the wire's."""
-    name = KINDS.get(event_type)  # type: ignore[call-overload]
+    name = KINDS.get(event_type)  # type: ignore[call-overload]  # strings are looked for, too
     if name is None:
         wire = event_type.value if isinstance(event_type, EventMessageType) else str(event_type)
         name = printable(wire.replace("_", " "))

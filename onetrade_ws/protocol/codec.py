@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -24,7 +25,6 @@ from typing import (
 )
 
 from ..errors import DecodeError, detached
-from .drafts import draft_of
 from .enums import EventMessageType
 from .events import ClientEventType, Event, EventType
 from .filler import Fillers
@@ -72,8 +72,6 @@ _DATA: Mapping[EventMessageType, type] = {
 
 # An ``info`` is too rare to be worth it, and made of more than its data.
 _TWINNED = {event_type: model for event_type, model in _DATA.items() if model is not Notification}
-
-_EventDraft = draft_of(Event)
 
 _NEVER_JSON = frozenset({EventMessageType.MARKET_FEED, EventMessageType.PROFIT_UPDATE})
 
@@ -169,13 +167,7 @@ class Codec:
                 return self._failed(error, received_at)
         if type(event_type) is str:
             self._mention(event_type)
-        event = _EventDraft()
-        event.type = event_type
-        event.data = data
-        event.received_at = received_at
-        event.raw = raw
-        event.__class__ = Event
-        return event  # type: ignore[no-any-return]  # a draft no more
+        return Event(event_type, data, received_at, raw)
 
     def _unwanted(self, raw: bytes, received_at: float, wanted: Container[EventType]) -> Optional[Undecoded]:
         name = None if self._twins is None else self._twins.name_of_other(raw)
@@ -188,7 +180,7 @@ class Codec:
 
     def _mention(self, name: str) -> None:
         if self._is_news("unknown", name):
-            logger.warning("unknown message type %r: delivered under its name", self.shown(name))
+            _warn("unknown message type %r: delivered under its name", self.shown(name))
 
     def _decode_shortly(self, raw: bytes) -> Tuple[EventType, Any]:
         """As :func:`decode_message`.
@@ -234,7 +226,7 @@ class Codec:
 
     def _failed(self, error: DecodeError, received_at: float) -> Event:
         if self._is_news("undecodable", error.event_type or "", error.path, error.reason):
-            logger.warning(
+            _warn(
                 "cannot decode a frame, delivered as DECODE_ERROR: %s (the same again will not be logged)",
                 error,
             )
@@ -248,6 +240,12 @@ class Codec:
             return False
         self._logged.add(what)
         return True
+
+
+def _warn(message: str, argument: object) -> None:
+    # A log handler of the program's that raises must not cost the batch.
+    with contextlib.suppress(Exception):
+        logger.warning(message, argument)
 
 
 def _twins(parser: Parser) -> Optional[Twins]:

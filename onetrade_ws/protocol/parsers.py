@@ -35,8 +35,6 @@ _LARGEST_ID = 2**63 - 1
 class StandardParser:
     """What the standard library can do, without the guesses that it makes."""
 
-    name = "json"
-
     def __init__(self) -> None:
         self._decode = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
         #: As :func:`.parse_time`. An account's times come again: with each update of an order that of its placement.
@@ -104,8 +102,6 @@ class MsgspecParser:
 
     :raises ImportError: where msgspec is not installed
     """
-
-    name = "msgspec"
 
     def __init__(self) -> None:
         # Imported by who wants to decode, not by who imports the library.

@@ -18,7 +18,7 @@ _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,19})")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 _OPTIONAL_COLUMNS = frozenset({"last", "volume", "high", "low"})
-_PROFIT_COLUMNS = ("s", "position_id", "profit", "total_profit")
+PROFIT_COLUMNS = ("s", "position_id", "profit", "total_profit")
 
 
 class RecordError(ValueError):
@@ -85,13 +85,13 @@ def parse_record(record: bytes, price_columns: Sequence[str]) -> Union[Quote, Pr
 
 
 def _profit(values: List[str]) -> ProfitUpdate:
-    if len(values) < len(_PROFIT_COLUMNS):
-        raise RecordError(_PROFIT_COLUMNS[len(values)], "a short profit frame: column missing")
+    if len(values) < len(PROFIT_COLUMNS):
+        raise RecordError(PROFIT_COLUMNS[len(values)], "a short profit frame: column missing")
     return ProfitUpdate(
         position_id=_integer("position_id", values[1]),
         profit=_number("profit", values[2]),
         total_profit=_number("total_profit", values[3]),
-        extra={str(index): value for index, value in enumerate(values) if index >= len(_PROFIT_COLUMNS)},
+        extra={str(index): value for index, value in enumerate(values) if index >= len(PROFIT_COLUMNS)},
     )
 
 

@@ -15,7 +15,7 @@ from .enums import EventMessageType
 from .events import Event
 from .models import ProfitUpdate, Quote
 from .parsers import Parser, Refused, Row
-from .records import split_records
+from .records import PROFIT_COLUMNS, split_records
 
 #: Whether it is a profit, and how many commas it has.
 _Shape = Tuple[bool, int]
@@ -26,7 +26,8 @@ _MINUS_ZERO = re.compile(rb"-0[ ,\]]")
 # Of so few records that are not all for here, each is left to others.
 _WORTH_IT = 4
 
-_PROFIT_COLUMNS = ("position_id", "profit", "total_profit")
+# The mark is no column.
+_PROFIT_COLUMNS = PROFIT_COLUMNS[1:]
 
 
 class RowDecoder:
@@ -135,7 +136,6 @@ class RowDecoder:
     def _make_loop(self, shape: _Shape) -> _Loop:
         is_profit, commas = shape
         if is_profit:
-            # The mark is no column.
             if commas != len(_PROFIT_COLUMNS):
                 raise Refused
             return _generate(ProfitUpdate, _PROFIT_COLUMNS)

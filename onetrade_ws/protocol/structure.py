@@ -127,7 +127,7 @@ def _is_optional(candidate: Any) -> bool:
 
 
 def _keeping_unknown_fields(model: Type[T], structure: Callable[[Any, Any], T]) -> Callable[[Any, Any], T]:
-    known = frozenset(attribute.name for attribute in attrs.fields(model)) - {"extra"}  # type: ignore[arg-type]
+    known = frozenset(attribute.name for attribute in attrs.fields(model)) - {"extra"}  # type: ignore[arg-type]  # T is an attrs class
 
     def structure_model(value: Any, cls: Any) -> T:
         if type(value) is not dict:

@@ -24,7 +24,7 @@ with Simulator(live=False) as server, OneTradeClient(server.ws_url, api_key=serv
         server.quote(1, 1.25, 1.5)
     with client.expect(EventMessageType.ORDERS_PLACE, timeout=20.0) as placed:
         server.place_order(1, SideType.BUY, 0.5)
-print(fastest_parser().name)
+print(type(fastest_parser()).__name__)
 quote, order = quoted.event.data, placed.event.data
 print(type(quote).__name__, quote.symbol_id, quote.bid, quote.ask)
 print(type(order).__name__, order.side, order.volume_initial, order.symbol.symbol, order.created_at.tzinfo)
@@ -41,7 +41,7 @@ def test_everything_works() -> None:
         check=False,
     )
     assert ended.stdout.decode().splitlines() == [
-        "json",
+        "StandardParser",
         "Quote 1 1.25 1.5",
         "Order SideType.BUY 0.5 EURUSD UTC",
     ]
