@@ -21,6 +21,8 @@ from tests.benchmarks.streams import Stream
 OURS, OURS_WITHOUT = "onetrade_ws[speed]", "onetrade_ws"
 #: What others are compared with.
 BASELINE = "WebSocketApp"
+#: The same with what ours cannot do without, and without what ours leaves to the decoder.
+THREADED, UNCHECKED = "WebSocketApp + thread", "WebSocketApp, unchecked"
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What each contender needs besides the library's own requirements.

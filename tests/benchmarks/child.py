@@ -16,6 +16,8 @@ CONTENDERS = {
     "onetrade_ws[speed]": "ours",
     "onetrade_ws": "ours",
     "WebSocketApp": "websocket_app",
+    "WebSocketApp + thread": "websocket_app_thread",
+    "WebSocketApp, unchecked": "websocket_app_unchecked",
     "websockets": "websockets_sync",
     "picows": "picows_asyncio",
 }

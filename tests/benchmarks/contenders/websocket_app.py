@@ -11,13 +11,13 @@ from tests.benchmarks.contenders.reception import Pace, record_stamp
 from tests.benchmarks.streams import GO, Stream
 
 
-def throughput(address: str, stream: Stream) -> Dict[str, Any]:
+def throughput(address: str, stream: Stream, *, skip_utf8_validation: bool = False) -> Dict[str, Any]:
     """Count the messages in ``on_message``."""
     counter = _Counter(stream.messages)
     app = websocket.WebSocketApp(
         stream.url(address), on_open=lambda app: app.send(GO), on_message=counter.on_message
     )
-    app.run_forever()
+    app.run_forever(skip_utf8_validation=skip_utf8_validation)
     return {"messages": counter.count, "seconds": counter.last - counter.first}
 
 
@@ -41,11 +41,19 @@ def paced(address: str, stream: Stream) -> Dict[str, Any]:
     pace = Pace(stream.messages)
 
     def on_message(app: websocket.WebSocketApp, message: Any) -> None:
-        now = time.monotonic_ns()
-        # The end of the stream is text.
-        if isinstance(message, bytes) and pace.note(now, record_stamp(message)):
+        if note_in(pace, message):
             app.close()
 
     app = websocket.WebSocketApp(stream.url(address), on_open=lambda app: app.send(GO), on_message=on_message)
     app.run_forever()
     return pace.result
+
+
+def note_in(pace: Pace, message: Any) -> bool:
+    """Note a message that is in the callback now.
+
+    :returns: whether it was the last
+    """
+    now = time.monotonic_ns()
+    # The end of the stream is text.
+    return isinstance(message, bytes) and pace.note(now, record_stamp(message))

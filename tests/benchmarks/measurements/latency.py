@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Dict, List
 
-from tests.benchmarks.bench import BASELINE, OURS, OURS_WITHOUT, Bench
+from tests.benchmarks.bench import BASELINE, OURS, OURS_WITHOUT, THREADED, Bench
 from tests.benchmarks.measurements.rounds import interleaved
 from tests.benchmarks.outcome import NOT_RUN, Row, Section, Series, judged, missing_of
 from tests.benchmarks.streams import Stream
 
-_CONTENDERS = (OURS, OURS_WITHOUT, BASELINE, "websockets", "picows")
+_CONTENDERS = (OURS, OURS_WITHOUT, BASELINE, THREADED, "websockets", "picows")
 _EVENTS = 500
 # One every 4 ms: each has been dealt with long before the next.
 _PER_SECOND = 250

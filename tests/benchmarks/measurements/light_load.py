@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from typing import Dict, List
 
-from tests.benchmarks.bench import BASELINE, OURS, OURS_WITHOUT, Bench
+from tests.benchmarks.bench import BASELINE, OURS, OURS_WITHOUT, THREADED, Bench
 from tests.benchmarks.measurements.rounds import interleaved
 from tests.benchmarks.outcome import NOT_RUN, Row, Section, Series, judged
 from tests.benchmarks.streams import Stream
@@ -30,7 +30,7 @@ def light(bench: Bench) -> Section:
     """Processor time, one quote every millisecond."""
     reasons: Dict[str, str] = {}
     stream = Stream("stamped", 500, bench.options.messages(_MESSAGES), _PER_SECOND)
-    names = (OURS, OURS_WITHOUT, BASELINE)
+    names = (OURS, OURS_WITHOUT, BASELINE, THREADED)
     cases = {name: partial(bench.run, name, "paced", stream) for name in names}
     found = interleaved(cases, min(3, bench.options.rounds), reasons)
     series = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Dict, List, Mapping
 
-from tests.benchmarks.bench import BASELINE, OURS, OURS_WITHOUT, Bench
+from tests.benchmarks.bench import BASELINE, OURS, OURS_WITHOUT, UNCHECKED, Bench
 from tests.benchmarks.measurements.rounds import interleaved
 from tests.benchmarks.outcome import Section, Series, at_least
 from tests.benchmarks.streams import Stream
@@ -16,6 +16,7 @@ _PRICES = {
     OURS: 1_000_000,
     OURS_WITHOUT: 300_000,
     BASELINE: 120_000,
+    UNCHECKED: 120_000,
     "websockets": 180_000,
     "picows": 2_500_000,
 }
@@ -23,6 +24,7 @@ _POSITIONS = {
     OURS: 250_000,
     OURS_WITHOUT: 60_000,
     BASELINE: 10_000,
+    UNCHECKED: 80_000,
     "websockets": 120_000,
     "picows": 700_000,
 }
