@@ -1,5 +1,5 @@
-"""websocket-client's ``WebSocketApp``, and a thread of its own for the callback: the least that a client costs in which a
-slow callback does not hold up the reading."""
+"""websocket-client's ``WebSocketApp``, and a thread of its own for the callback: the least that a client costs in which
+a slow callback does not hold up the reading."""
 
 from __future__ import annotations
 
