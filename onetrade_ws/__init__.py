@@ -5,13 +5,14 @@ Everything that a program needs is here: :class:`OneTradeClient`, the event type
 
 from __future__ import annotations
 
-from .account import Account
+from .account import Account, Symbols
 from .client import OneTradeClient
 from .config import PRICE_COLUMNS, ReconnectPolicy
 from .connection import MessageStatus, OutgoingMessage
 from .delivery.observers import Subscription
 from .delivery.waiting import EventStream, Expectation
 from .errors import (
+    AnswerError,
     AuthenticationError,
     CallbackThreadError,
     CertificateError,
@@ -27,14 +28,22 @@ from .errors import (
     HandshakeError,
     NetworkError,
     NotConnectedError,
+    NotFoundError,
     OneTradeError,
+    OutcomeUnknownError,
     ProtocolError,
     QueueFullError,
+    RateLimitedError,
     ReconnectFailedError,
+    RequoteError,
+    RequoteOverError,
+    RequoteRefusedError,
     ServerError,
     SessionInUseError,
     SessionLoggedOutError,
     SlowConsumerError,
+    UnknownOrderError,
+    UnknownSymbolError,
     WaitTimeoutError,
 )
 from .health import Health, HealthStatus
@@ -51,17 +60,22 @@ from .protocol.enums import (
 )
 from .protocol.events import (
     CallbackError,
+    Changes,
     ClientEventType,
+    CollectionStatus,
     ConnectionState,
     Event,
     Gap,
     Reconnecting,
     Recovered,
+    Resynced,
     SlowConsumer,
     Stale,
     StateChange,
+    SyncState,
 )
 from .protocol.models import (
+    Candle,
     Deal,
     Journal,
     Notification,
@@ -72,6 +86,7 @@ from .protocol.models import (
     Report,
     SessionLogout,
     Symbol,
+    TradingAccount,
 )
 from .stats import Stats
 
@@ -80,12 +95,16 @@ __version__ = "0.1.0"
 __all__ = [
     "PRICE_COLUMNS",
     "Account",
+    "AnswerError",
     "AuthenticationError",
     "CallbackError",
     "CallbackThreadError",
+    "Candle",
     "CertificateError",
+    "Changes",
     "ChannelType",
     "ClientEventType",
+    "CollectionStatus",
     "ConfigurationError",
     "ConnectError",
     "ConnectTimeoutError",
@@ -110,12 +129,14 @@ __all__ = [
     "MessageStatus",
     "NetworkError",
     "NotConnectedError",
+    "NotFoundError",
     "Notification",
     "OneTradeClient",
     "OneTradeError",
     "Order",
     "OrderStatus",
     "OrderType",
+    "OutcomeUnknownError",
     "OutgoingMessage",
     "Position",
     "PositionStatus",
@@ -123,12 +144,17 @@ __all__ = [
     "ProtocolError",
     "QueueFullError",
     "Quote",
+    "RateLimitedError",
     "ReasonType",
     "ReconnectFailedError",
     "ReconnectPolicy",
     "Reconnecting",
     "Recovered",
     "Report",
+    "RequoteError",
+    "RequoteOverError",
+    "RequoteRefusedError",
+    "Resynced",
     "ServerError",
     "SessionInUseError",
     "SessionLoggedOutError",
@@ -142,5 +168,10 @@ __all__ = [
     "Subscription",
     "Symbol",
     "SymbolStatus",
+    "Symbols",
+    "SyncState",
+    "TradingAccount",
+    "UnknownOrderError",
+    "UnknownSymbolError",
     "WaitTimeoutError",
 ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import ssl
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Callable, Mapping, Optional, Sequence, Type, TypeVar, cast
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Type, TypeVar, Union, cast
 
-from .account import Account
+from .account import Account, Directory, Synchronizer
 from .config import PRICE_COLUMNS, ReconnectPolicy, make_settings
 from .connection import Connection, OutgoingMessage
 from .deadline import Deadline
@@ -21,6 +22,7 @@ from .health import Health, HealthStatus
 from .protocol.codec import Codec
 from .protocol.enums import EventMessageType
 from .protocol.events import ClientEventType, ConnectionState, Event, EventType, StateChange
+from .protocol.models import Candle, Order, Symbol
 from .stats import Stats
 
 _DEFAULT_POLICY = ReconnectPolicy()
@@ -72,6 +74,8 @@ class OneTradeClient:
     :param api_key: instead of those two: logs in first, on each :meth:`connect` (vendor SDK)
     :param http_url: the address of the HTTP calls; None: that of ``url``, with ``https`` for ``wss``
     :param account_updates: whether connecting starts account updates (specification, connection flow, step 4)
+    :param snapshot: whether the account is loaded over HTTP, each time that a connection with account updates has been
+        made (vendor SDK): :attr:`account` then knows what was there before. Not offered by the server, it does not harm
     :param dispatch: ``"thread"``: callbacks run on a thread of the client's own; ``"manual"``: on the thread that
         calls :meth:`pump`
     :param heartbeat_interval: seconds between two heartbeats (specification: 30)
@@ -113,6 +117,7 @@ class OneTradeClient:
         api_key: Optional[str] = None,
         http_url: Optional[str] = None,
         account_updates: bool = True,
+        snapshot: bool = True,
         dispatch: str = "thread",
         heartbeat_interval: float = 30.0,
         heartbeat_timeout: float = 10.0,
@@ -137,6 +142,7 @@ class OneTradeClient:
             api_key=api_key,
             http_url=http_url,
             account_updates=account_updates,
+            snapshot=snapshot,
             dispatch=dispatch,
             heartbeat_interval=heartbeat_interval,
             heartbeat_timeout=heartbeat_timeout,
@@ -155,11 +161,19 @@ class OneTradeClient:
             allow_plaintext=allow_plaintext,
         )
         self._settings = settings
-        self._account = Account(settings.history_limit)
+        self._directory = Directory(self._ask_for_symbols)
+        self._account = Account(settings.history_limit, self._directory)
         self._observers = ObserverRegistry()
         self._queue = EventQueue(settings.queue_limit, settings.price_columns)
+        policy = settings.reconnect
+        self._synchronizer = Synchronizer(self._queue.announce, None if policy is None else policy.delay)
         self._connection = Connection(
-            settings, deliver=self._queue.put, wake=self._queue.wake, announce=self._announce
+            settings,
+            deliver=self._queue.put,
+            wake=self._queue.wake,
+            announce=self._announce,
+            load=self._synchronizer.run,
+            wake_loading=self._synchronizer.wake,
         )
         self._dispatcher = Dispatcher(
             self._queue,
@@ -286,24 +300,25 @@ class OneTradeClient:
 
     # -- sending --------------------------------------------------------------------------------------------
 
-    def subscribe_market(self, symbol_id: int) -> None:
+    def subscribe_market(self, symbol: Union[int, str]) -> None:
         """Receive the prices of a symbol: ``market_subscribe_symbol`` (specification).
 
         Remembered, and restored once on each new connection. Asking twice sends once. Blocks only while the server
-        takes nothing.
+        takes nothing; and, for a name, while the server is asked for its symbols, once, when they are not known yet.
 
-        :param symbol_id: a symbol's id
-        :raises EncodeError: when it is not a whole number
+        :param symbol: a symbol's id, or its name: ``"EURUSD"``
+        :raises EncodeError: when it is neither
+        :raises UnknownSymbolError: when no symbol has this name; it lists those that look like it
+        :raises OneTradeError: when the server cannot be asked for its symbols; use the id then
         """
-        self.send(EventMessageType.MARKET_SUBSCRIBE_SYMBOL, symbol_id)
+        self.send(EventMessageType.MARKET_SUBSCRIBE_SYMBOL, self._directory.id_of(symbol))
 
-    def unsubscribe_market(self, symbol_id: int) -> None:
+    def unsubscribe_market(self, symbol: Union[int, str]) -> None:
         """Receive the prices of a symbol no more: ``market_unsubscribe_symbol`` (specification).
 
-        :param symbol_id: a symbol's id
-        :raises EncodeError: when it is not a whole number
+        :param symbol: as for :meth:`subscribe_market`, and so are the errors raised
         """
-        self.send(EventMessageType.MARKET_UNSUBSCRIBE_SYMBOL, symbol_id)
+        self.send(EventMessageType.MARKET_UNSUBSCRIBE_SYMBOL, self._directory.id_of(symbol))
 
     def start_account_all(self) -> None:
         """Receive orders, positions, deals and so on: ``start_account_all`` (specification).
@@ -330,6 +345,69 @@ class OneTradeClient:
         :raises QueueFullError: when ``outgoing_limit`` messages wait already; nothing is queued
         """
         return self._connection.send(event_type, data)
+
+    # -- over HTTP ------------------------------------------------------------------------------------------
+
+    def candles(
+        self,
+        symbol: Union[int, str],
+        from_: datetime,
+        to: Optional[datetime] = None,
+        resolution: Union[int, str] = 1,
+        *,
+        timeout: Optional[float] = None,
+    ) -> List[Candle]:
+        """The prices of the past: ``GET symbols/ticks/history/{id}`` (vendor SDK). Blocks; needs no connection.
+
+        What may pass (the network, 5xx, too many requests) is tried again until the time is over. A server gives so
+        many candles at a time; this asks until it has them all.
+
+        :param symbol: its id, or its name
+        :param from_: the first moment at which a candle may begin, with a time zone
+        :param to: the last; None: now. The candle of now is still growing
+        :param resolution: minutes of a candle: 1, 5, 60, …; or what else the server knows: ``"D"``, ``"W"``
+        :param timeout: seconds; None: the ``connect_timeout`` setting
+        :returns: the oldest first; none where there were no prices
+        :raises ValueError: when a time has no time zone, or the resolution is not above zero
+        :raises UnknownSymbolError: when no symbol has this name
+        :raises ServerError: when the server refuses: a symbol or a resolution that it does not know, for example
+        :raises AnswerError: when the answer makes no sense
+        :raises NetworkError: when no answer comes in time
+        """
+        symbol_id, deadline = self._directory.id_of(symbol), self._http_deadline(timeout)
+        return self._connection.trader().candles(symbol_id, from_, to, resolution, deadline)
+
+    def answer_requote(self, order: Order, accept: bool, *, timeout: Optional[float] = None) -> None:
+        """Say yes or no to the price that the server offers for an order instead of the one asked for: what the
+        specification asks of the user after ``dealing_order_requote``; ``POST orders/{id}/approval`` (vendor SDK).
+
+        Blocks; needs no connection. It is asked for once, never again by itself. When it returns, the server has taken
+        the answer; what comes of it, the order's events say.
+
+        :param order: the requoted order, as the event or :attr:`account` has it
+        :param accept: whether to trade at ``order.price_order``
+        :param timeout: seconds; None: the ``connect_timeout`` setting
+        :raises RequoteOverError: the order does not wait for an answer any more: too late
+        :raises RequoteRefusedError: the server refuses the answer
+        :raises UnknownOrderError: the server knows no such order
+        :raises OutcomeUnknownError: no answer came: the server may have acted or not
+        :raises ServerError: the server is in trouble, or refuses the credentials (:exc:`.AuthenticationError`)
+        :raises NetworkError: the server could not be asked
+        """
+        account = self._account.account
+        self._connection.trader().answer_requote(
+            order.id,
+            order.account_id,
+            None if account is None else account.user_id,
+            accept,
+            self._http_deadline(timeout),
+        )
+
+    def _ask_for_symbols(self) -> Sequence[Symbol]:
+        return self._connection.trader().symbols(self._http_deadline(None))
+
+    def _http_deadline(self, timeout: Optional[float]) -> Deadline:
+        return Deadline(self._settings.connect_timeout if timeout is None else timeout)
 
     # -- receiving ------------------------------------------------------------------------------------------
 

@@ -262,6 +262,7 @@ class Settings:
     access_token: Optional[str] = attrs.field(default=None, repr=False, validator=_secret)
     api_key: Optional[str] = attrs.field(default=None, repr=False, validator=_header_value)
     account_updates: bool = attrs.field(default=True, validator=_flag)
+    snapshot: bool = attrs.field(default=True, validator=_flag)
     dispatch: str = attrs.field(default="thread")
     heartbeat_interval: float = attrs.field(default=30.0, validator=_seconds())
     heartbeat_timeout: float = attrs.field(default=10.0, validator=_seconds())

@@ -8,6 +8,13 @@
      +-- SlowConsumerError                        an events() iterator was not read fast enough
      +-- WaitTimeoutError (TimeoutError)          the event waited for did not come in time
      +-- CallbackThreadError (RuntimeError)       a call that can only work on another thread
+     +-- AnswerError (ValueError)                 what was answered over HTTP is not what the protocol says
+     +-- UnknownSymbolError (KeyError)            no symbol has this name
+     +-- OutcomeUnknownError                      asked to act, the server did not say whether it has
+     +-- RequoteError                             the answer to a requote was not taken
+     |    +-- RequoteOverError                    too late: the order does not wait for it any more
+     |    +-- RequoteRefusedError                 the server refuses it
+     |    +-- UnknownOrderError (LookupError)     the server knows no such order
      +-- ConnectError                             no connection could be made
      |    +-- ConnectTimeoutError (TimeoutError)  not within the time given
      |    +-- NetworkError                        DNS, TCP, TLS or HTTP failed on the way
@@ -15,6 +22,8 @@
      |    +-- ServerError                         the server answered with something else than success
      |    |    +-- AuthenticationError            401 or 403: credentials refused
      |    |    +-- SessionInUseError              "session is already used": two tabs
+     |    |    +-- NotFoundError (LookupError)    404: the server does not have, or not offer, what was asked for
+     |    |    +-- RateLimitedError               429: too many requests
      |    +-- HandshakeError                      no WebSocket on the other side
      +-- ConnectionEndedError                     a connection is over, or was never made
           +-- NotConnectedError                   a call that needs a connection
@@ -31,9 +40,10 @@ token, a session id or an API key in a place that a text, a log or a traceback w
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple, TypeVar
+from typing import Any, Optional, Sequence, Tuple, TypeVar
 
 __all__ = [
+    "AnswerError",
     "AuthenticationError",
     "CallbackThreadError",
     "CertificateError",
@@ -49,14 +59,22 @@ __all__ = [
     "HandshakeError",
     "NetworkError",
     "NotConnectedError",
+    "NotFoundError",
     "OneTradeError",
+    "OutcomeUnknownError",
     "ProtocolError",
     "QueueFullError",
+    "RateLimitedError",
     "ReconnectFailedError",
+    "RequoteError",
+    "RequoteOverError",
+    "RequoteRefusedError",
     "ServerError",
     "SessionInUseError",
     "SessionLoggedOutError",
     "SlowConsumerError",
+    "UnknownOrderError",
+    "UnknownSymbolError",
     "WaitTimeoutError",
 ]
 
@@ -202,8 +220,97 @@ class CallbackThreadError(OneTradeError, RuntimeError):
         return f"{self.call} cannot be called here: {self.advice}"
 
 
+class AnswerError(OneTradeError, ValueError):
+    """The answer to an HTTP call is not what the protocol says. Nothing was made of it.
+
+    :ivar step: the call: ``"orders"``, ``"candles"``, …
+    :ivar path: where, from the root ``$`` of the answer: ``$.data[3].symbol.digits``
+    :ivar reason: what is wrong there
+    """
+
+    def __init__(self, step: str, path: str, reason: str) -> None:
+        super().__init__(step, path, reason)
+        self.step = step
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the answer to {self.step} makes no sense: {self.reason} at {self.path}"
+
+
+class UnknownSymbolError(OneTradeError, KeyError):
+    """The server offers no symbol of this name, or of this id.
+
+    :ivar symbol: what was asked for
+    :ivar near: names that look like it, the most similar first
+    """
+
+    def __init__(self, symbol: object, near: Sequence[str] = ()) -> None:
+        super().__init__(symbol, tuple(near))
+        self.symbol = symbol
+        self.near = tuple(near)
+
+    def __str__(self) -> str:
+        meant = f"; did you mean {', '.join(self.near)}?" if self.near else ""
+        return f"there is no symbol {self.symbol!r}{meant}"
+
+
+class OutcomeUnknownError(OneTradeError):
+    """The server was asked to act, and no answer came: it may have acted or not. It was not asked again. Look at the
+    order, or wait for its events, before you do anything more.
+
+    :ivar step: what it was asked for
+    :ivar reason: why there is no answer
+    """
+
+    def __init__(self, step: str, reason: OneTradeError) -> None:
+        super().__init__(step, reason)
+        self.step = step
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.step}: the server may have acted or not, and was not asked again: {self.reason}"
+
+
+class RequoteError(OneTradeError):
+    """The answer to a requote was not taken; nothing was traded by it.
+
+    :ivar order_id: the order
+    :ivar message: what the server said, shortened, secrets removed
+    """
+
+    def __init__(self, order_id: int, message: str) -> None:
+        super().__init__(order_id, message)
+        self.order_id = order_id
+        self.message = message
+
+    def __str__(self) -> str:
+        message = f": {self.message}" if self.message else ""
+        return f"{self._problem} (order {self.order_id}){message}"
+
+    _problem = "the answer to a requote was not taken"
+
+
+class RequoteOverError(RequoteError):
+    """Too late: the order does not wait for an answer any more, or never did. Its status says what became of it."""
+
+    _problem = "the order does not wait for an answer to a requote"
+
+
+class RequoteRefusedError(RequoteError):
+    """The server refuses the answer, though the order still waits for one."""
+
+    _problem = "the server refuses the answer to a requote"
+
+
+class UnknownOrderError(RequoteError, LookupError):
+    """The server knows no such order."""
+
+    _problem = "the server knows no such order"
+
+
 class ConnectError(OneTradeError):
-    """No connection could be made."""
+    """No connection could be made, or an HTTP call did not get through."""
 
 
 class ConnectTimeoutError(ConnectError, TimeoutError):
@@ -230,7 +337,8 @@ class ConnectTimeoutError(ConnectError, TimeoutError):
 class NetworkError(ConnectError):
     """DNS, TCP, a proxy, TLS or HTTP failed on the way to the server.
 
-    :ivar step: ``"login"``, ``"session validation"``, ``"DNS"``, ``"TCP"``, ``"proxy"``, ``"TLS"`` or ``"handshake"``
+    :ivar step: ``"login"``, ``"session validation"``, ``"DNS"``, ``"TCP"``, ``"proxy"``, ``"TLS"``, ``"handshake"``, or
+        the HTTP call: ``"orders"``, ``"candles"``, …
     :ivar host: the server, as ``host:port``; for the step ``"proxy"`` the proxy
     :ivar reason: the system's words
     """
@@ -262,9 +370,9 @@ class CertificateError(ConnectError):
 
 
 class ServerError(ConnectError):
-    """The server answered a step of the connection with something else than success.
+    """The server answered a step of the connection, or an HTTP call, with something else than success.
 
-    :ivar step: ``"login"``, ``"session validation"`` or ``"handshake"``
+    :ivar step: ``"login"``, ``"session validation"``, ``"handshake"``, or the HTTP call: ``"orders"``, ``"candles"``, …
     :ivar status: the HTTP status
     :ivar message: what the server said, shortened, secrets removed
     """
@@ -295,6 +403,26 @@ class SessionInUseError(ServerError):
 
     def __str__(self) -> str:
         return "the session is already used by another program or browser tab: close it there, or log in anew"
+
+
+class NotFoundError(ServerError, LookupError):
+    """404: the server does not have what was asked for, or does not offer the call at all."""
+
+
+class RateLimitedError(ServerError):
+    """429: too many requests.
+
+    :ivar retry_after: seconds that the server asks to wait; None when it does not say
+    """
+
+    def __init__(self, step: str, status: int, message: str, retry_after: Optional[float] = None) -> None:
+        super().__init__(step, status, message)
+        self.args = (step, status, message, retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        wait = "" if self.retry_after is None else f"; it asks to wait for {self.retry_after:g} s"
+        return f"{super().__str__()}{wait}"
 
 
 class HandshakeError(ConnectError):

@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from .mirror import Account
+from .symbols import Directory, Symbols
+from .synchronizer import Synchronizer
 
-__all__ = ["Account"]
+__all__ = ["Account", "Directory", "Symbols", "Synchronizer"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import Callable, Deque, Dict, Generic, List, Optional, Tuple, TypeVar
+from typing import Callable, Deque, Dict, Generic, List, Optional, Set, Tuple, TypeVar
 
 T = TypeVar("T")
 
@@ -67,6 +67,8 @@ class Records(Generic[T]):
         # The ids of those that are over, the longest over first, and the bytes of their messages.
         self._over: OrderedDict[int, int] = OrderedDict()
         self._bytes = 0
+        #: The ids of those that an event has told of since it was made empty; None: nobody asks.
+        self.touched: Optional[Set[int]] = None
 
     def put(self, identity: int, record: T, size: int) -> None:
         """Add or replace.
@@ -95,6 +97,11 @@ class Records(Generic[T]):
             oldest, freed = self._over.popitem(last=False)
             self._bytes -= freed
             del self._by_id[oldest]
+
+    def remove(self, identity: int) -> None:
+        """Forget an object that is live."""
+        del self._by_id[identity]
+        del self._live[identity]
 
     def get(self, identity: int) -> Optional[T]:
         """The object, or None."""

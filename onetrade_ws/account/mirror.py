@@ -4,22 +4,50 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from functools import partial
 from itertools import islice
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 import attrs
 
+from ..errors import ConnectionLostError, OneTradeError
 from ..protocol.drafts import copier_of
 from ..protocol.enums import EventMessageType, OrderStatus, PositionStatus
-from ..protocol.events import ClientEventType, ConnectionState, Event, EventType
-from ..protocol.models import Deal, Journal, Notification, Order, Position, Quote, Report
-from .history import LIVE_LIMIT, Log, Records
+from ..protocol.events import (
+    ClientEventType,
+    CollectionStatus,
+    ConnectionState,
+    Event,
+    EventType,
+    Resynced,
+    SyncState,
+)
+from ..protocol.models import (
+    Deal,
+    Journal,
+    Notification,
+    Order,
+    Position,
+    Quote,
+    Report,
+    TradingAccount,
+)
+from ..protocol.snapshot import Snapshot
+from .history import BYTES_EACH, LIVE_LIMIT, Log, Records
+from .merge import Merged, merge, moment_of
+from .symbols import Directory, Symbols
 
 logger = logging.getLogger("onetrade_ws.account")
 
 _FINISHED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
 _CLOSED = PositionStatus.CLOSED
+
+#: What is loaded over HTTP.
+_LOADED = ("account", "orders", "positions", "deals", "symbols")
+
+# About what an object takes in a message.
+_SIZE_IN_SNAPSHOT = BYTES_EACH // 4
 
 # What attrs.evolve() does, which costs more than all the rest of a profit update.
 _with_profit = copier_of(Position, "profit", "total_profit")
@@ -48,15 +76,20 @@ class Account:
     Every property can be read on any thread; each read is a snapshot that the caller owns. The objects in it are
     frozen: a later event replaces them and changes none.
 
-    It knows what it was told since the client was made: it is kept over reconnects and ``connect()`` calls, and
-    what happened while the client was deaf (a ``GAP`` event) is not in it.
+    It is kept over reconnects and ``connect()`` calls. Each time that a connection has been made it is compared with
+    the server over HTTP, unless ``snapshot=False`` was said or the server does not offer that; :attr:`status` says how
+    far it can be relied on. Otherwise it knows what it was told since the client was made, and what happened while the
+    client was deaf (a ``GAP`` event) is not in it. Journal, reports and notifications come by events alone.
 
     :param history_limit: how many finished orders, closed positions, deals, reports, journal entries and
         notifications are kept, of each. Live orders and positions are all kept, up to 250,000 of each, and quotes of
         20,000 symbols: more than an honest server tells of
+    :param directory: what is known of the symbols
     """
 
-    def __init__(self, history_limit: int) -> None:
+    def __init__(self, history_limit: int, directory: Directory) -> None:
+        self._directory = directory
+        self._account: Optional[TradingAccount] = None
         # Guards everything below but the quotes: written on the thread that delivers, read on any.
         self._lock = threading.Lock()
         # What is to be logged when the lock is free.
@@ -76,9 +109,16 @@ class Account:
         self._two_tabs_detected = False
         self._reconnecting = False
         self._connection_state = ConnectionState.CLOSED
+        made = CollectionStatus(SyncState.STALE, time.time())
+        self._status: Dict[str, CollectionStatus] = dict.fromkeys(_LOADED, made)
+        self._was_loaded = False
+        # Since when something may have been missed.
+        self._stale_since = made.since
+        # The ids of positions whose profit was told of while a snapshot is being taken.
+        self._floated: Set[int] = set()
         order, position = partial(self._put, self._orders), partial(self._put, self._positions)
         deal, notification = partial(self._put, self._deals), partial(self._append, self._notifications)
-        self._consumers: Mapping[EventType, Callable[[Event], None]] = {
+        self._consumers: Mapping[EventType, Callable[[Event], Optional[Event]]] = {
             EventMessageType.ORDERS_PLACE: order,
             EventMessageType.ORDERS_UPDATE: order,
             EventMessageType.ORDERS_CANCEL: partial(self._put_order_as, OrderStatus.CANCELED),
@@ -97,11 +137,25 @@ class Account:
             EventMessageType.INFO: notification,
             EventMessageType.ERROR: notification,
             ClientEventType.STATE_CHANGED: self._put_state,
+            ClientEventType.GAP: self._note_gap,
+            ClientEventType.RESYNCING: self._begin_loading,
+            ClientEventType.RESYNCED: self._load,
+            ClientEventType.RESYNC_FAILED: self._give_up_loading,
             ClientEventType.SESSION_IN_USE: self._detect_two_tabs,
             ClientEventType.SESSION_LOGGED_OUT: self._log_out,
         }
 
     # -- reading: on any thread -----------------------------------------------------------------------------
+
+    @property
+    def account(self) -> Optional[TradingAccount]:
+        """Balance, equity, margin and so on as the server said last; None before the first snapshot."""
+        return self._account
+
+    @property
+    def symbols(self) -> Symbols:
+        """The symbols that the server offers, by id and by name; none before the first snapshot."""
+        return self._directory.symbols
 
     @property
     def orders(self) -> Dict[int, Order]:
@@ -159,6 +213,11 @@ class Account:
             return self._notifications.snapshot()
 
     @property
+    def status(self) -> Dict[str, CollectionStatus]:
+        """How far ``"account"``, ``"orders"``, ``"positions"``, ``"deals"`` and ``"symbols"`` can be relied on."""
+        return dict(self._status)
+
+    @property
     def session_logged_out(self) -> bool:
         """Whether our session was logged out from another place (the document's ``setSessionLoggedOut``)."""
         return self._session_logged_out
@@ -180,8 +239,9 @@ class Account:
 
     # -- updating: on the thread that delivers --------------------------------------------------------------
 
-    def consumer(self, event_type: EventType) -> Optional[Callable[[Event], None]]:
-        """What takes in events of a type; None where they concern nothing here."""
+    def consumer(self, event_type: EventType) -> Optional[Callable[[Event], Optional[Event]]]:
+        """What takes in events of a type, and gives what observers get in their place, if it is something else; None
+        where they concern nothing here."""
         return self._consumers.get(event_type)
 
     def _put_quote(self, event: Event) -> None:
@@ -197,6 +257,12 @@ class Account:
         record = record or event.data
         with self._lock:
             records.put(record.id, record, len(event.raw))
+            if records.touched is not None:
+                records.touched.add(record.id)
+        if self._forgotten:
+            self._log_forgotten()
+
+    def _log_forgotten(self) -> None:
         while self._forgotten:
             logger.error(
                 "more than %d live %s: the oldest are no longer in the mirror",
@@ -226,7 +292,11 @@ class Account:
         position = self._positions.get(update.position_id)
         # A position that was never seen cannot be made up from its profit, and a closed one has no floating profit.
         if position is not None and not _position_is_over(position):
-            self._put(self._positions, event, _with_profit(position, update.profit, update.total_profit))
+            position = _with_profit(position, update.profit, update.total_profit)
+            with self._lock:
+                self._positions.put(position.id, position, len(event.raw))
+            if self._positions.touched is not None:
+                self._floated.add(position.id)
 
     def _put_state(self, event: Event) -> None:
         change = event.data
@@ -237,6 +307,88 @@ class Account:
                 self._session_logged_out = self._two_tabs_detected = False
         else:
             self._reconnecting = False
+        if change.old is ConnectionState.OPEN:
+            self._stop_watching()
+            self._set_status(SyncState.STALE, event.received_at)
+
+    def _note_gap(self, event: Event) -> None:
+        for name, status in self._status.items():
+            if status.since > event.data.started_at:
+                self._status[name] = attrs.evolve(status, since=event.data.started_at)
+
+    # -- snapshots ------------------------------------------------------------------------------------------
+
+    def _begin_loading(self, event: Event) -> None:
+        # From here on events may be newer than what the snapshot will say.
+        for records in (self._orders, self._positions, self._deals):
+            records.touched = set()
+        self._floated.clear()
+        self._stale_since = self._status["orders"].since
+        self._set_status(SyncState.LOADING, event.received_at)
+
+    def _load(self, event: Event) -> Event:
+        if self._orders.touched is None:
+            # The connection was lost since; what events said meanwhile is not known.
+            lost = ConnectionLostError("while the account was loaded")
+            return attrs.evolve(event, type=ClientEventType.RESYNC_FAILED, data=lost)
+        snapshot: Snapshot = event.data
+        orders = self._merge(self._orders, snapshot.orders, _order_is_over)
+        positions = self._merge(self._positions, snapshot.positions, _position_is_over)
+        positions = positions._replace(put={each: self._floating(one) for each, one in positions.put.items()})
+        deals = self._merge(self._deals, snapshot.deals, _always)
+        with self._lock:
+            # All or nothing, for who reads meanwhile.
+            for records, (put, gone, _) in (
+                (self._orders, orders),
+                (self._positions, positions),
+                (self._deals, deals),
+            ):
+                for identity, record in put.items():
+                    records.put(identity, record, _SIZE_IN_SNAPSHOT)
+                for identity in gone:
+                    records.remove(identity)
+            self._account = snapshot.account or self._account
+            if snapshot.symbols is not None:
+                self._directory.put(snapshot.symbols)
+        self._log_forgotten()
+        self._stop_watching()
+        for name in _LOADED:
+            told = getattr(snapshot, name) is not None
+            state = SyncState.CURRENT if told else SyncState.STALE
+            self._status[name] = CollectionStatus(state, event.received_at if told else self._stale_since)
+        started_at = self._stale_since if self._was_loaded else None
+        self._was_loaded = True
+        resynced = Resynced(
+            started_at=started_at, orders=orders.changes, positions=positions.changes, deals=deals.changes
+        )
+        return attrs.evolve(event, data=resynced)
+
+    def _merge(
+        self, records: Records[Any], told: Optional[Sequence[Any]], is_over: Callable[[Any], bool]
+    ) -> Merged:
+        if told is None:
+            return Merged()
+        return merge(records.snapshot(), told, records.touched or (), is_over)
+
+    def _floating(self, told: Position) -> Position:
+        """A position of a snapshot, with the profit that was told of since the snapshot was asked for, unless something
+        else has happened to it."""
+        known = self._positions.get(told.id)
+        if known is None or told.id not in self._floated or moment_of(known) != moment_of(told):
+            return told
+        floating: Position = _with_profit(told, known.profit, known.total_profit)
+        return floating
+
+    def _give_up_loading(self, event: Event) -> None:
+        self._stop_watching()
+        self._set_status(SyncState.STALE, self._stale_since, event.data)
+
+    def _stop_watching(self) -> None:
+        for records in (self._orders, self._positions, self._deals):
+            records.touched = None
+
+    def _set_status(self, state: SyncState, since: float, reason: Optional[OneTradeError] = None) -> None:
+        self._status = dict.fromkeys(_LOADED, CollectionStatus(state, since, reason))
 
     def _detect_two_tabs(self, _: Event) -> None:
         self._two_tabs_detected = True

@@ -1,11 +1,19 @@
-"""What the server means when it does not say yes: the answers to login, session validation and handshake."""
+"""What the server means when it does not say yes: to login, session validation, handshake and every other call."""
 
 from __future__ import annotations
 
 import json
+import time
+from email.utils import mktime_tz, parsedate_tz
 from typing import Any, Mapping, Optional
 
-from ..errors import AuthenticationError, ServerError, SessionInUseError
+from ..errors import (
+    AuthenticationError,
+    NotFoundError,
+    RateLimitedError,
+    ServerError,
+    SessionInUseError,
+)
 from .credentials import Credentials
 
 _IN_USE = "session is already used"
@@ -21,7 +29,9 @@ def envelope(body: bytes) -> Optional[Mapping[str, Any]]:
     return answer if isinstance(answer, dict) else None
 
 
-def refusal(step: str, status: int, body: bytes, credentials: Credentials) -> Optional[ServerError]:
+def refusal(
+    step: str, status: int, body: bytes, credentials: Credentials, retry_after: str = ""
+) -> Optional[ServerError]:
     """The error that an answer means, or None for a success.
 
     A status other than 2xx is a refusal. So is an envelope that says ``"success": false`` under status 200: the
@@ -29,6 +39,7 @@ def refusal(step: str, status: int, body: bytes, credentials: Credentials) -> Op
     envelope's ``code`` then stands in for the status.
 
     :param credentials: what must not show in the message
+    :param retry_after: the header ``Retry-After``
     """
     answer = envelope(body)
     refused = not 200 <= status <= 299
@@ -45,7 +56,23 @@ def refusal(step: str, status: int, body: bytes, credentials: Credentials) -> Op
     message = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
     if status in (401, 403):
         return AuthenticationError(step, status, message)
+    if status == 404:
+        return NotFoundError(step, status, message)
+    if status == 429:
+        return RateLimitedError(step, status, message, _seconds(retry_after))
     return ServerError(step, status, message)
+
+
+def _seconds(retry_after: str) -> Optional[float]:
+    """What ``Retry-After`` says (RFC 9110, 10.2.3): seconds, or a date."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit() and len(text) <= 9:
+        return float(text)
+    date = parsedate_tz(text)
+    try:
+        return None if date is None else max(0.0, mktime_tz(date) - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _message(answer: Optional[Mapping[str, Any]], body: bytes) -> str:

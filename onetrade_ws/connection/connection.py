@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from typing import Any, Callable, Optional
 
@@ -10,14 +11,18 @@ from ..config import Settings
 from ..deadline import Deadline
 from ..errors import ConnectTimeoutError, NotConnectedError, OneTradeError, detached
 from ..protocol.events import ConnectionState, Event
+from ..protocol.snapshot import Snapshot
+from .calls import Calls
 from .freshness import Freshness
 from .lifecycle import CLOSED, CLOSING, OPEN, Lifecycle
-from .link import Deliver
+from .link import Deliver, Loading
 from .outgoing import OutgoingMessage, OutgoingQueue
 from .routes import find_routes
 from .session import tls_context
+from .sign_in import SignIn
 from .subscriptions import Subscriptions
 from .supervisor import Counters, Memory, Supervisor
+from .trader import Trader
 
 # Seconds that the reader thread gets, once the connect timeout is over, to say so itself.
 _GRACE = 1.0
@@ -29,6 +34,8 @@ class Connection:
     :param deliver: takes batches of messages, and when not to block for it; nothing is read while it blocks
     :param wake: wakes a ``deliver`` that blocks
     :param announce: takes the client's own events in their order, on any thread; does not block
+    :param load: loads the account over HTTP beside a connection, see :class:`.Loading`; None: nothing does
+    :param wake_loading: see :class:`.Loading`
     """
 
     def __init__(
@@ -38,6 +45,8 @@ class Connection:
         deliver: Deliver,
         wake: Callable[[], None],
         announce: Callable[[Event], None],
+        load: Callable[[Callable[[], Snapshot], threading.Event], None],
+        wake_loading: Callable[[], None],
     ) -> None:
         self.counters = Counters()
         self.freshness = Freshness(settings.stale_after, announce)
@@ -48,7 +57,10 @@ class Connection:
         self._deliver = deliver
         self._wake = wake
         self._announce = announce
+        self._load = load
+        self._wake_loading = wake_loading
         self._memory = Memory()
+        self._sign_in = SignIn(settings)
         self._context: Optional[ssl.SSLContext] = None
         self._lifecycle: Lifecycle[Supervisor] = Lifecycle(self._on_change)
 
@@ -81,7 +93,7 @@ class Connection:
 
     def hide_in(self, text: str) -> str:
         """``text`` without the secrets of this connection."""
-        return self._memory.credentials.hide_in(text)
+        return self._sign_in.credentials.hide_in(text)
 
     def _on_change(self, event: Event) -> None:
         if event.data.new is OPEN:
@@ -110,16 +122,19 @@ class Connection:
             self.freshness,
             self.counters,
             self._memory,
+            self._sign_in,
             self._tls_context(),
             find_routes(self._settings),
             deliver=self._deliver,
             wake=self._wake,
             announce=self._announce,
+            loading=self._loading,
             timeout=timeout,
         )
         while not self._lifecycle.begin(supervisor):
             if self._join(deadline, timeout):
                 return
+        self._sign_in.forget()
         try:
             supervisor.start()
             in_time = self._lifecycle.wait_until(OPEN, CLOSED, deadline=deadline)
@@ -163,6 +178,18 @@ class Connection:
         supervisor = self._lifecycle.life
         if supervisor is not None:
             supervisor.stop(deadline)
+
+    def _loading(self) -> Optional[Loading]:
+        if not (self._settings.snapshot and self.outgoing.wants_account):
+            return None
+        return Loading(self._load, self._wake_loading, self.trader())
+
+    def trader(self) -> Trader:
+        """For calls of the trader's API, on one thread.
+
+        :raises ConfigurationError: when the environment's proxy or CA bundle makes no sense
+        """
+        return Trader(Calls(self._settings, self._sign_in, self._tls_context(), find_routes(self._settings)))
 
     def send(self, event_type: str, data: Any = None) -> OutgoingMessage:
         """Send a message, or queue it while the connection is not open.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import http.client
 import io
 import socket
 import ssl
 import threading
 import zlib
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -26,10 +27,20 @@ from .stream import Stream
 if TYPE_CHECKING:
     from .proxy import Tunnel
 
-# Bytes of a body that are looked at, and of an answer, however it is packed, that are received.
-_BODY_LIMIT = 64 * 1024
-_ANSWER_LIMIT = 1024 * 1024
+# Bytes of a body that are looked at, when no more is asked for.
+_LOOKED_AT = 64 * 1024
+_CHUNK = 16 * 1024
+# Bytes of an answer beside its body, however that is packed.
+_AROUND = 1024 * 1024
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
+
+
+class Answer(NamedTuple):
+    """An answer to a request: its status, its body as far as it is looked at, and its ``Retry-After``."""
+
+    status: int
+    body: bytes
+    retry_after: str = ""
 
 
 class Exchange:
@@ -52,6 +63,8 @@ class Exchange:
         self._stream: Optional[Stream] = None
         self._guard: Optional[socket.socket] = None
         self._aborted: Optional[OneTradeError] = None
+        #: Whether some of a request may have gone out.
+        self.is_sent = False
 
     def abort(self, error: OneTradeError) -> None:
         """End the request under way with ``error``, and every later one. Does not block."""
@@ -63,14 +76,25 @@ class Exchange:
                 with contextlib.suppress(OSError):
                     self._guard.shutdown(socket.SHUT_RDWR)
 
-    def post(
-        self, step: str, url: str, headers: Mapping[str, str], credentials: Credentials, deadline: Deadline
-    ) -> Tuple[int, bytes]:
-        """The status of the answer, and its body as far as it is looked at. Blocks until ``deadline``.
+    def request(
+        self,
+        step: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        credentials: Credentials,
+        deadline: Deadline,
+        *,
+        content: Optional[bytes] = None,
+        limit: Optional[int] = None,
+    ) -> Answer:
+        """Send a request, and receive the answer. Blocks until ``deadline``.
 
         :param step: what the request is for, in messages
         :param credentials: what the placeholders in ``url`` and ``headers`` stand for
-        :raises NetworkError: when no whole answer comes in time, or none at all
+        :param content: the request's body
+        :param limit: bytes that the answer's body may have; None: of what is larger, the beginning will do
+        :raises NetworkError: when no whole answer comes in time, or none at all, or it is larger
         :raises CertificateError: when the server's certificate is not accepted
         """
         host = host_and_port(url)
@@ -84,7 +108,8 @@ class Exchange:
             timer.name, timer.daemon = "onetrade-ws HTTP deadline", True
             timer.start()
         try:
-            answer = self._post(step, host, url, headers, credentials, deadline)
+            request = requests.Request(method, url, headers=dict(headers), data=content)
+            answer = self._request(step, host, request, credentials, deadline, limit)
             # What was cut looks like an answer, when it was cut in its head.
             if self._aborted is None:
                 return answer
@@ -100,30 +125,32 @@ class Exchange:
         # Outside of the handler, whose exception has others behind it that quote the answer.
         raise detached(problem)
 
-    def _post(
+    def _request(
         self,
         step: str,
         host: str,
-        url: str,
-        headers: Mapping[str, str],
+        request: requests.Request,
         credentials: Credentials,
         deadline: Deadline,
-    ) -> Tuple[int, bytes]:
+        limit: Optional[int],
+    ) -> Answer:
         problem: OneTradeError
         try:
             with _Session() as session:
                 for scheme in ("http://", "https://"):
-                    session.mount(scheme, _Adapter(self, step, host, credentials, deadline))
+                    adapter = _Adapter(self, step, host, credentials, deadline, limit or _LOOKED_AT)
+                    session.mount(scheme, adapter)
                 # A matching entry in ~/.netrc would be sent along, and the environment's proxy asked, which is done in
                 # Stream.connect(): requests can abort nothing.
                 session.trust_env = False
-                # As it is: an answer is a line or two.
-                headers = {"Accept-Encoding": "identity", **headers}
+                # As it is: an answer is a line or two, but for the lists, which are loaded once.
+                request.headers = {"Accept-Encoding": "identity", **request.headers}
                 # No timeout of its own: it would be for each byte, and the exchange ends with the deadline anyway.
-                with session.post(
-                    url, headers=headers, timeout=None, allow_redirects=False, stream=True
+                with session.send(
+                    session.prepare_request(request), timeout=None, allow_redirects=False, stream=True
                 ) as response:
-                    return response.status_code, _body(response)
+                    retry_after = response.headers.get("Retry-After", "")
+                    return Answer(response.status_code, _body(response, limit), retry_after)
         except requests.exceptions.SSLError as error:
             problem = _tls_problem(step, host, error)
         except OneTradeError as error:
@@ -181,14 +208,24 @@ class _Adapter(HTTPAdapter):
     would load its own bundle into it."""
 
     def __init__(
-        self, exchange: Exchange, step: str, host: str, credentials: Credentials, deadline: Deadline
+        self,
+        exchange: Exchange,
+        step: str,
+        host: str,
+        credentials: Credentials,
+        deadline: Deadline,
+        limit: int,
     ) -> None:
         self._exchange = exchange
 
         def open_connection(connection: HTTPConnection) -> socket.socket:
             return exchange.open(step, host, (connection.host, connection.port or 80), deadline)
 
-        self._pool_classes = _pool_classes(open_connection, credentials.fill_in)
+        def fill_in(head: bytes) -> bytes:
+            exchange.is_sent = True
+            return credentials.fill_in(head)
+
+        self._pool_classes = _pool_classes(open_connection, fill_in, limit + _AROUND)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -206,9 +243,9 @@ class _Adapter(HTTPAdapter):
 class _Limited(io.RawIOBase):
     """What a server answers, up to a limit. Some versions of urllib3 read the announcement of a chunk without one."""
 
-    def __init__(self, raw: io.RawIOBase) -> None:
+    def __init__(self, raw: io.RawIOBase, limit: int) -> None:
         self._raw = raw
-        self._left = _ANSWER_LIMIT
+        self._left = limit
 
     def readable(self) -> bool:
         return True
@@ -226,9 +263,9 @@ class _Limited(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, limit: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fp = io.BufferedReader(_Limited(self.fp.detach()))
+        self.fp = io.BufferedReader(_Limited(self.fp.detach(), limit))
 
     def begin(self) -> None:
         super().begin()
@@ -243,19 +280,27 @@ class _Discreet:
 
     # It would print the answers.
     debuglevel = 0
-    response_class: Any = _Response
+    response_class: Any
 
     fill_in: Callable[[bytes], bytes]
     sock: Any
     connect: Callable[[], None]
+    _at_head = False
+
+    def endheaders(self, *args: Any, **kwargs: Any) -> None:
+        """The head is complete: what is written next."""
+        self._at_head = True
+        super().endheaders(*args, **kwargs)  # type: ignore[misc]  # of the HTTPConnection beside it
 
     def send(self, data: Any) -> None:
-        """What http.client calls with the head of a request, once that is complete."""
+        """What http.client calls with the head of a request, and then with its body, in which nothing stands for a
+        secret, whatever it looks like."""
         if self.sock is None:
             self.connect()
+        at_head, self._at_head = self._at_head, False
         problem: Optional[OSError] = None
         try:
-            self.sock.sendall(self.fill_in(data))
+            self.sock.sendall(self.fill_in(data) if at_head else data)
         except OSError as error:
             problem = error
         if problem is not None:
@@ -263,15 +308,20 @@ class _Discreet:
             raise problem.with_traceback(None)
 
 
-def _pool_classes(open_connection: Any, reveal: Callable[[bytes], bytes]) -> Dict[str, Any]:
+def _pool_classes(open_connection: Any, reveal: Callable[[bytes], bytes], limit: int) -> Dict[str, Any]:
+    # Python 3.14 would bind a partial like a method.
+    response: Any = staticmethod(functools.partial(_Response, limit=limit))
+
     class Http(_Discreet, HTTPConnection):
         fill_in = staticmethod(reveal)
+        response_class = response
 
         def _new_conn(self) -> socket.socket:
             return open_connection(self)  # type: ignore[no-any-return]
 
     class Https(_Discreet, HTTPSConnection):
         fill_in = staticmethod(reveal)
+        response_class = response
 
         def _new_conn(self) -> socket.socket:
             return open_connection(self)  # type: ignore[no-any-return]
@@ -285,7 +335,7 @@ def _pool_classes(open_connection: Any, reveal: Callable[[bytes], bytes]) -> Dic
     return {"http": HttpPool, "https": HttpsPool}
 
 
-def _body(response: requests.Response) -> bytes:
+def _body(response: requests.Response, limit: Optional[int]) -> bytes:
     """The body as far as it is looked at, unpacked.
 
     Not by urllib3, which unpacks as many times as the answer says, and in some versions whatever that comes to.
@@ -294,12 +344,16 @@ def _body(response: requests.Response) -> bytes:
     unpacker = zlib.decompressobj(_ZLIB_OR_GZIP) if packing in ("gzip", "x-gzip", "deflate") else None
     if unpacker is None and packing not in ("", "identity"):
         raise OSError(errno.EPROTO, "its answer is packed in a way that nobody asked for")
+    # One more, to see that there is more.
+    enough = _LOOKED_AT if limit is None else limit + 1
     body = bytearray()
     try:
-        for chunk in response.raw.stream(4096, decode_content=False):
-            body += chunk if unpacker is None else unpacker.decompress(chunk, _BODY_LIMIT)
-            if len(body) >= _BODY_LIMIT:
-                return bytes(body[:_BODY_LIMIT])
+        for chunk in response.raw.stream(_CHUNK, decode_content=False):
+            body += chunk if unpacker is None else unpacker.decompress(chunk, enough)
+            if len(body) >= enough:
+                if limit is None:
+                    return bytes(body[:enough])
+                raise OSError(errno.EMSGSIZE, f"its answer is larger than {limit} bytes")
     except zlib.error:
         raise OSError(errno.EPROTO, "its answer cannot be unpacked") from None
     if body and unpacker is not None and not unpacker.eof:

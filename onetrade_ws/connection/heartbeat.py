@@ -48,7 +48,8 @@ class Heartbeat:
         # Guards that no two beats have one number. Reentrant: a signal handler may disconnect in the middle of it.
         self._lock = threading.RLock()
         self._beats = 0
-        self._answers = 0
+        #: The number of the last beat that was answered.
+        self.answers = 0
         # The beats whose answers are waited for: their numbers, when they went out on the monotonic clock, and their
         # marks. Answers come in the order of the beats. Bounded, as a server may never answer.
         self._awaited: Deque[Tuple[int, float, int]] = deque(maxlen=100)
@@ -74,10 +75,10 @@ class Heartbeat:
     def answered(self) -> None:
         """The answer to a beat arrived. On the reader thread."""
         # One that nobody asked for must not count for a beat to come.
-        self._answers = min(self._answers + 1, self._beats)
-        while self._awaited and self._awaited[0][0] <= self._answers:
+        self.answers = min(self.answers + 1, self._beats)
+        while self._awaited and self._awaited[0][0] <= self.answers:
             number, since, mark = self._awaited.popleft()
-            if number == self._answers:
+            if number == self.answers:
                 self.round_trip = time.monotonic() - since
                 self._read_up_to(mark)
 
@@ -104,6 +105,16 @@ class Heartbeat:
         with self._lock:
             self._beats += 1
             self._awaited.append((self._beats, time.monotonic(), self._mark()))
+
+    def beat(self) -> int:
+        """Beat out of turn, to see by the answer that the server has read what was written before. Blocks while the
+        server takes nothing.
+
+        :returns: the number of this beat, or of one since then
+        :raises OneTradeError: when it could not be written
+        """
+        self._send_beat()
+        return self._beats
 
     def _send_beat(self) -> None:
         self.note_beat()

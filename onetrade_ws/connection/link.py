@@ -7,7 +7,7 @@ import logging
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
 
 import attrs
 
@@ -17,11 +17,13 @@ from ..errors import ConnectionLostError, ConnectionStalledError, OneTradeError,
 from ..protocol.codec import holds_logout_of
 from ..protocol.frames import HEARTBEAT, Batch, CloseCode, Opcode
 from ..protocol.records import holds_quotes
+from ..protocol.snapshot import Snapshot
 from .credentials import Credentials
 from .freshness import Freshness
 from .heartbeat import Heartbeat
 from .outgoing import OutgoingQueue
 from .stream import Stream
+from .trader import Trader
 from .transport import Transport
 from .watchdog import Watchdog
 
@@ -33,6 +35,21 @@ logger = logging.getLogger("onetrade_ws.connection")
 #: Takes batches of messages. It may block until the second argument, a question that is asked again after a wake-up, is
 #: answered with yes; without a question it may not block.
 Deliver = Callable[[Sequence[Batch], Optional[Callable[[], bool]]], None]
+
+
+# Seconds that the server may take to show that it has read what is wanted, before the account is loaded all the same.
+_CONFIRMATION = 2.0
+# Seconds that loading the account may take, attempts and pauses together.
+_LOADING = 120.0
+
+
+class Loading(NamedTuple):
+    """How the account is loaded over HTTP beside a connection: ``run`` on a thread of its own, given what fetches and
+    what says that the connection is over; ``wake`` lets it look. See :class:`.Synchronizer`."""
+
+    run: Callable[[Callable[[], Snapshot], threading.Event], None]
+    wake: Callable[[], None]
+    trader: Trader
 
 
 @attrs.frozen
@@ -58,6 +75,7 @@ class Link:
         returned
     :param deliver: takes batches of messages, on the reader thread but for the first ones
     :param wake: wakes a ``deliver`` that blocks
+    :param loading: what loads the account, once what is wanted has been restored; None: nothing does
     """
 
     def __init__(
@@ -71,6 +89,7 @@ class Link:
         on_open: Callable[[], None],
         deliver: Deliver,
         wake: Callable[[], None],
+        loading: Optional[Loading] = None,
     ) -> None:
         self._credentials = credentials
         self._outgoing = outgoing
@@ -108,7 +127,7 @@ class Link:
             self._stream,
             on_open=self._start,
             on_batches=self._received,
-            on_heartbeat_reply=self._heartbeat.answered,
+            on_heartbeat_reply=self._answered,
         )
         self._watchdog = Watchdog(
             interval=settings.heartbeat_interval,
@@ -118,6 +137,12 @@ class Link:
             stalled=self._stream.abort,
         )
         self._opening = threading.Thread(target=self._open, name="onetrade-ws opening", daemon=True)
+        self._loading = loading
+        # The beat whose answer shows that the server has read what is wanted; and that it came, or never will.
+        self._asked: Optional[int] = None
+        self._confirmed = threading.Event()
+        self._over = threading.Event()
+        self._loader = threading.Thread(target=self._load, name="onetrade-ws snapshot", daemon=True)
 
     @property
     def accepted(self) -> bool:
@@ -147,6 +172,7 @@ class Link:
             if self._opening.ident is not None:
                 # It starts the heartbeat, and attaches the queue.
                 Deadline(None).join(self._opening)
+            self._stop_loading()
             self._heartbeat.join()
             self._watchdog.join()
             self._outgoing.detach(self._transport.send)
@@ -177,6 +203,11 @@ class Link:
     def _start(self) -> None:
         self._watchdog.start()
         self._opening.start()
+
+    def _answered(self) -> None:
+        self._heartbeat.answered()
+        if self._asked is not None and self._heartbeat.answers >= self._asked:
+            self._confirmed.set()
 
     def _server_has_read(self, mark: int) -> None:
         self._outgoing.read_up_to(mark, self._transport.send)
@@ -235,12 +266,16 @@ class Link:
                 # The documented flow: the heartbeat, and then what is wanted.
                 self._heartbeat.start()
                 self._outgoing.attach(self._transport.send)
+                if self._loading is not None:
+                    self._asked = self._heartbeat.beat()
                 self._opened_at = time.monotonic()
                 self._on_open()
                 self._deliver_held()
             finally:
                 self._restored_or_lost.set()
             self._outgoing.flush()
+            if self._loading is not None and not self._over.is_set():
+                self._loader.start()
         except OneTradeError:
             # The connection is gone; the reader sees the same and says why.
             return
@@ -249,6 +284,26 @@ class Link:
             self._stream.abort(ConnectionStalledError(f"opening it failed ({type(error).__name__})", 0.0))
             with contextlib.suppress(Exception):
                 logger.exception("opening the connection failed for a reason of its own")
+
+    # -- loading the account --------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        loading = self._loading
+        assert loading is not None
+        # What happens before the server tells of changes must be in the snapshot.
+        self._confirmed.wait(_CONFIRMATION)
+        loading.run(lambda: loading.trader.snapshot(Deadline(_LOADING)), self._over)
+
+    def _stop_loading(self) -> None:
+        # On the reader thread, when the opening thread has ended.
+        if self._loading is None:
+            return
+        self._over.set()
+        self._confirmed.set()
+        self._loading.trader.abort(ConnectionLostError("it is over"))
+        self._loading.wake()
+        if self._loader.ident is not None:
+            Deadline(None).join(self._loader)
 
     # -- on the watchdog thread -----------------------------------------------------------------------------
 

@@ -238,6 +238,11 @@ class OutgoingQueue:
         self._log_given_up()
 
     @property
+    def wants_account(self) -> bool:
+        """Whether account updates are wanted."""
+        return self._subscriptions.account_updates
+
+    @property
     def is_in_doubt(self) -> bool:
         """Whether something was written that the server has not read for sure."""
         return self._written_here > self._read_here

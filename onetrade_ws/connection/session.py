@@ -59,7 +59,7 @@ def log_in(settings: Settings, exchange: Exchange, deadline: Deadline) -> Creden
     """
     url = f"{settings.http_url}/api/v1/oauth2/login?remember_me=false&grant_type=api_key"
     key = Credentials(api_key=settings.api_key)
-    status, body = exchange.post("login", url, {"API-Key": API_KEY}, key, deadline)
+    status, body, _ = exchange.request("login", "POST", url, {"API-Key": API_KEY}, key, deadline)
     error = refusal("login", status, body, key)
     if error is not None:
         raise error
@@ -88,7 +88,7 @@ def validate_session(
     :raises CertificateError: when the server's certificate is not accepted
     """
     url = f"{settings.http_url}/ws/v1/{SESSION_ID}"
-    status, body = exchange.post("session validation", url, {}, credentials, deadline)
+    status, body, _ = exchange.request("session validation", "POST", url, {}, credentials, deadline)
     error = refusal("session validation", status, body, credentials)
     if error is not None:
         raise error

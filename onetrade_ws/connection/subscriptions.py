@@ -24,7 +24,8 @@ class Subscriptions:
     """The set of what is wanted: a pure object. The outgoing queue's lock guards it."""
 
     def __init__(self, account_updates: bool) -> None:
-        self._account_updates = account_updates
+        #: Whether account updates are wanted.
+        self.account_updates = account_updates
         # Ordered, so that they are restored in the order in which they were asked for.
         self._symbols: Dict[int, None] = {}
 
@@ -36,8 +37,8 @@ class Subscriptions:
         """
         if event_type in (EventMessageType.START_ACCOUNT_ALL, EventMessageType.STOP_ACCOUNT_ALL):
             wanted = event_type is EventMessageType.START_ACCOUNT_ALL
-            changed = wanted != self._account_updates
-            self._account_updates = wanted
+            changed = wanted != self.account_updates
+            self.account_updates = wanted
             return changed
         symbol_id = check_symbol_id(event_type, data)
         if event_type is EventMessageType.MARKET_SUBSCRIBE_SYMBOL:
@@ -54,7 +55,7 @@ class Subscriptions:
     def messages(self) -> List[Message]:
         """What to send on a new connection: account updates first, as the documented flow has it."""
         messages: List[Message] = []
-        if self._account_updates:
+        if self.account_updates:
             messages.append((EventMessageType.START_ACCOUNT_ALL, None))
         messages += [(EventMessageType.MARKET_SUBSCRIBE_SYMBOL, symbol_id) for symbol_id in self._symbols]
         return messages

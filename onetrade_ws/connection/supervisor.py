@@ -31,10 +31,11 @@ from .credentials import Credentials
 from .exchange import Exchange
 from .freshness import Freshness
 from .lifecycle import CLOSED, CLOSING, CONNECTING, OPEN, Lifecycle
-from .link import Deliver, Ending, Link
+from .link import Deliver, Ending, Link, Loading
 from .outgoing import OutgoingQueue
 from .routes import Routes
-from .session import log_in, validate_session
+from .session import validate_session
+from .sign_in import SignIn
 
 logger = logging.getLogger("onetrade_ws.connection")
 
@@ -67,8 +68,6 @@ class Memory:
 
     #: The loss that was not made good, for the gap is as long.
     loss: Optional[Ending] = None
-    #: What the session was last opened with, or is to be.
-    credentials: Credentials = attrs.field(factory=Credentials)
     #: What the server last said of the session.
     session_valid: Optional[bool] = None
     #: When the last message came, on the monotonic clock.
@@ -88,6 +87,7 @@ class Supervisor:
     :param deliver: takes batches of messages, and when not to block for it
     :param wake: wakes a ``deliver`` that blocks
     :param announce: takes the client's own events, on any thread; does not block
+    :param loading: what loads the account beside the next connection; None: nothing does
     :param timeout: seconds within which the first connection must be made
     """
 
@@ -99,12 +99,14 @@ class Supervisor:
         freshness: Freshness,
         counters: Counters,
         memory: Memory,
+        sign_in: SignIn,
         context: Optional[ssl.SSLContext],
         routes: Routes,
         *,
         deliver: Deliver,
         wake: Callable[[], None],
         announce: Callable[[Event], None],
+        loading: Callable[[], Optional[Loading]],
         timeout: float,
     ) -> None:
         #: How many attempts were begun since the last loss, or since the start.
@@ -123,11 +125,9 @@ class Supervisor:
         self._deliver = deliver
         self._wake = wake
         self._announce = announce
+        self._loading = loading
         self._timeout = timeout
-        self._credentials: Optional[Credentials] = None
-        if settings.session_id is not None and settings.access_token is not None:
-            self._credentials = Credentials(settings.session_id, settings.access_token)
-            memory.credentials = self._credentials
+        self._sign_in = sign_in
         self._context = context
         self._routes = routes
         self._memory = memory
@@ -268,13 +268,40 @@ class Supervisor:
 
     def _attempt(self, deadline: Deadline) -> Ending:
         """Log in where that is asked for, validate the session, and stay in the connection until it ends."""
+        before = self._sign_in.credentials
+        ending = self._attempt_once(deadline)
+        # The session was good when it was validated, and its token has expired since then.
+        renewable = self._sign_in.can_log_in and self._sign_in.credentials is before
+        error = ending.error
+        if (
+            ending.lasted is None
+            and isinstance(error, AuthenticationError)
+            and error.status == 401
+            and renewable
+        ):
+            self._sign_in.forget()
+            ending = self._attempt_once(deadline)
+        return ending
+
+    def _enter(self, exchange: Exchange, deadline: Deadline) -> Credentials:
+        """Validate the session; of a refused one that an earlier attempt logged in for, log in once more."""
+        before = self._sign_in.credentials
+        credentials = self._sign_in.obtain(exchange, deadline)
+        try:
+            validate_session(self._settings, credentials, exchange, deadline)
+        except AuthenticationError as error:
+            if credentials is not before:
+                raise
+            credentials = self._sign_in.renew(error, credentials, exchange, deadline)
+            validate_session(self._settings, credentials, exchange, deadline)
+        return credentials
+
+    def _attempt_once(self, deadline: Deadline) -> Ending:
         with self._lock:
             self._raise_if_stopped()
             exchange = self._exchange = Exchange(self._context, self._routes.http)
         try:
-            if self._credentials is None:
-                self._memory.credentials = self._credentials = log_in(self._settings, exchange, deadline)
-            validate_session(self._settings, self._credentials, exchange, deadline)
+            credentials = self._enter(exchange, deadline)
         except OneTradeError as error:
             self._raise_if_stopped()
             self._judge_session(error)
@@ -286,13 +313,14 @@ class Supervisor:
                 self._raise_if_stopped()
                 link = self._link = Link(
                     self._settings,
-                    self._credentials,
+                    credentials,
                     self._outgoing,
                     self._freshness,
                     self._routes.websocket,
                     on_open=self._opened,
                     deliver=self._received,
                     wake=self._wake,
+                    loading=self._loading(),
                 )
         except OSError as error:
             # The process has no descriptors left; it may have some later.

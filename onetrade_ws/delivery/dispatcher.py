@@ -42,8 +42,8 @@ _TAKEN_FOR = 0.004
 _TAKEN_AT_MOST = 256
 _TAKEN_AT_FIRST = 16
 
-#: Takes an event before any observer does.
-Consumer = Callable[[Event], None]
+#: Takes an event before any observer does; of one of the client's own it may say what observers get in its place.
+Consumer = Callable[[Event], Optional[Event]]
 
 # Who takes an event, what counts it, and whom to call: each with what it is subscribed for.
 _Route = Tuple[Optional[Consumer], List[int], List[Tuple[Optional[EventType], Callback]]]
@@ -375,10 +375,10 @@ class Dispatcher:
 
     def _begin(self, event: Event) -> None:
         """Count an event, let the mirror take it, and note the calls to be made."""
-        self._count_of(event.type)[0] += 1
         take = self._mirror(event.type)
         if take is not None:
-            take(event)
+            event = take(event) or event
+        self._count_of(event.type)[0] += 1
         if self._discarding and isinstance(event.type, str):
             return
         self._calls.extend(

@@ -262,7 +262,7 @@ def decode_message(raw: bytes) -> Tuple[Union[EventMessageType, str], Any]:
 
     :raises DecodeError: when it is not what the protocol says
     """
-    message = _load_json(raw)
+    message = load_json(raw)
     if type(message) is not dict:
         raise DecodeError("$", f"expected an object, got {describe(message)}", raw)
     if "type" not in message:
@@ -328,7 +328,11 @@ def _is_logout_of(session_id: str, payload: bytes) -> bool:
     return event_type is EventMessageType.SESSION_LOGOUT and data.session_id == session_id
 
 
-def _load_json(raw: bytes) -> Any:
+def load_json(raw: bytes) -> Any:
+    """What a text of the server's holds: strictly JSON, and nothing in it that Python could not hold.
+
+    :raises DecodeError: when it is not
+    """
     if not raw:
         raise DecodeError("$", "an empty frame", raw)
     try:

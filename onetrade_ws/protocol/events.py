@@ -35,6 +35,12 @@ class ClientEventType(Enum):
     RECONNECTING = "reconnecting"
     #: Open again after a loss; what the server sent in between is missed. ``data``: :class:`Gap`
     GAP = "gap"
+    #: The account is being loaded over HTTP: after connecting, and after each loss. ``data``: None
+    RESYNCING = "resyncing"
+    #: It has been loaded, and the mirror is up to date. ``data``: :class:`Resynced`
+    RESYNCED = "resynced"
+    #: It could not be loaded: what the mirror holds may be out of date. ``data``: the :exc:`.OneTradeError`
+    RESYNC_FAILED = "resync_failed"
     #: Quotes that are subscribed to have stopped coming; the connection is kept. ``data``: :class:`Stale`
     STALE = "stale"
     #: After ``STALE``: they come again, or none are subscribed to any more. ``data``: :class:`Recovered`
@@ -113,6 +119,68 @@ class Gap:
     started_at: float
     ended_at: float
     reason: OneTradeError
+
+
+@unique
+class SyncState(Enum):
+    """What may be assumed about a part of the mirror."""
+
+    #: As the server has it, but for what is on its way.
+    CURRENT = "current"
+    #: Being compared with the server.
+    LOADING = "loading"
+    #: What was known last. Something may have been missed since.
+    STALE = "stale"
+
+
+@attrs.frozen
+class CollectionStatus:
+    """How far a part of the mirror can be relied on.
+
+    :ivar since: since when, seconds since the epoch; of ``STALE``: the last moment at which it was known to be current,
+        or when the client was made
+    :ivar reason: why it could not be loaded
+    """
+
+    state: SyncState
+    since: float
+    reason: Optional[OneTradeError] = None
+
+
+@attrs.frozen(kw_only=True)
+class Changes:
+    """What is different in a part of the mirror from what it was before.
+
+    Prices and floating profits, which always move, do not count.
+
+    :ivar appeared: objects that were not known
+    :ivar changed: pairs of an object as it was and as it is; one that is over by now is among these where the server
+        still tells of it
+    :ivar vanished: live objects, as they were, that the server tells of no more
+    """
+
+    appeared: Tuple[Any, ...] = ()
+    changed: Tuple[Tuple[Any, Any], ...] = ()
+    vanished: Tuple[Any, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.appeared or self.changed or self.vanished)
+
+
+@attrs.frozen(kw_only=True)
+class Resynced:
+    """The mirror is up to date, by a snapshot of the server's. What is different, nobody was told of by other events.
+
+    :ivar started_at: since when something may have been missed, seconds since the epoch; None the first time
+    :ivar orders: of :class:`.Order`
+    :ivar positions: of :class:`.Position`
+    :ivar deals: of :class:`.Deal`
+    """
+
+    started_at: Optional[float] = None
+    orders: Changes = Changes()
+    positions: Changes = Changes()
+    deals: Changes = Changes()
 
 
 @attrs.frozen(kw_only=True)

@@ -258,3 +258,40 @@ class ProfitUpdate:
     profit: float
     total_profit: float
     extra: Mapping[str, str] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class TradingAccount:
+    """The account's own figures, as the server counts them (the vendor SDK names the call, not its fields; what the
+    server leaves out is None).
+
+    Money is in ``currency``. ``equity`` is ``balance + credit + profit``, ``margin_free`` is ``equity - margin``, and
+    ``margin_level`` is ``equity`` in percent of ``margin``.
+    """
+
+    id: Optional[int] = None
+    user_id: Optional[int] = None
+    currency: Optional[str] = None
+    digits_currency: Optional[int] = None
+    leverage: Optional[float] = None
+    balance: Optional[float] = None
+    credit: Optional[float] = None
+    profit: Optional[float] = None
+    equity: Optional[float] = None
+    margin: Optional[float] = None
+    margin_free: Optional[float] = None
+    margin_level: Optional[float] = None
+    extra: Mapping[str, Any] = _extra()
+
+
+@attrs.frozen(kw_only=True)
+class Candle:
+    """The prices of one period (vendor SDK): ``time`` is when it begins."""
+
+    time: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: Optional[float] = None
+    extra: Mapping[str, Any] = _extra()

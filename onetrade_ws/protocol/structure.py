@@ -10,20 +10,37 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from datetime import datetime
-from typing import Any, Callable, Dict, Mapping, Optional, Type, TypeVar, Union
+from datetime import datetime, timezone
+from typing import Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar, Union
 
 import attrs
 from cattrs import ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn
 
 from .enums import OpenIntEnum
-from .models import Deal, Journal, NotificationText, Order, Position, Report, SessionLogout, Symbol
+from .models import (
+    Candle,
+    Deal,
+    Journal,
+    NotificationText,
+    Order,
+    Position,
+    Report,
+    SessionLogout,
+    Symbol,
+    TradingAccount,
+)
 from .times import parse_time
 
 T = TypeVar("T")
 
-_MODELS = (Symbol, Order, Position, Deal, Journal, Report, NotificationText, SessionLogout)
+_MODELS = (
+    *(Symbol, Order, Position, Deal, Journal, Report, NotificationText, SessionLogout),
+    *(TradingAccount, Candle),
+)
+
+# Seconds since the epoch reach this in the year 5138; what is larger are milliseconds.
+_LATEST_IN_SECONDS = 10**11
 
 _JSON_NAMES: Mapping[type, str] = {
     dict: "an object",
@@ -94,6 +111,20 @@ def _time(value: object, _: object) -> Optional[datetime]:
     return parse_time(value)
 
 
+def _moment(value: object, _: object) -> datetime:
+    """A time that must be set: seconds or milliseconds since the epoch, or text."""
+    if type(value) is int or type(value) is float:
+        seconds = value / 1000 if abs(value) >= _LATEST_IN_SECONDS else value
+        try:
+            return datetime.fromtimestamp(seconds, timezone.utc)
+        except (ValueError, OverflowError, OSError):
+            raise ValueError("a time beyond what Python knows") from None
+    moment = parse_time(value) if type(value) is str else None
+    if moment is None:
+        raise _expected("a time", value)
+    return moment
+
+
 def _integer_or_string(value: object, _: object) -> Union[int, str]:
     if type(value) is int or type(value) is str:
         return value
@@ -157,6 +188,7 @@ def _make_converter() -> Converter:
     converter.register_structure_hook_factory(_is_optional, _optional(converter))
     # After the general hook for Optional: the one registered last is asked first. All our times are optional.
     converter.register_structure_hook_func(functools.partial(operator.eq, Optional[datetime]), _time)
+    converter.register_structure_hook(datetime, _moment)
     for model in _MODELS:
         attrs.resolve_types(model)
         structure = make_dict_structure_fn(model, converter)
@@ -177,6 +209,27 @@ def structure(value: object, model: Type[T]) -> T:
         return _converter().structure(value, model)
     except (ClassValidationError, ValueError) as error:
         raise _explain(error) from None
+
+
+def structure_each(value: object, model: Type[T]) -> List[T]:
+    """Models made of a decoded JSON array. A server in Go writes an empty one as null.
+
+    :raises StructureError: with the path of the first thing that is wrong
+    """
+    if value is None:
+        return []
+    if type(value) is not list:
+        raise StructureError("", f"expected an array, got {describe(value)}")
+    models: List[T] = []
+    for number, one in enumerate(value):
+        try:
+            models.append(structure(one, model))
+        except StructureError as error:
+            problem = StructureError(f"[{number}]{error.path}", error.reason)
+        else:
+            continue
+        raise problem
+    return models
 
 
 def _explain(error: BaseException) -> StructureError:

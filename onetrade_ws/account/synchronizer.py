@@ -1,0 +1,108 @@
+"""Keeps the mirror equal to the server's books: when to load them, and what to say of it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from typing import Callable, Optional
+
+from ..errors import NotFoundError, OneTradeError, detached
+from ..protocol.events import ClientEventType, Event
+from ..protocol.snapshot import Snapshot
+
+logger = logging.getLogger("onetrade_ws.account")
+
+
+class Synchronizer:
+    """Loads a snapshot when a connection has been made, and when somebody asks for one; tries again what fails.
+
+    :param announce: takes the client's own events in their order, on any thread; does not block. The mirror makes of a
+        ``RESYNCED`` with a :class:`.Snapshot` what observers get
+    :param delay: seconds to wait after so many failures in a row; None: do not try again
+    """
+
+    def __init__(self, announce: Callable[[Event], None], delay: Optional[Callable[[int], float]]) -> None:
+        self._announce = announce
+        self._delay = delay
+        # Set when there is something to do: to load again, or to end.
+        self._wake = threading.Event()
+        self._requested = False
+        self._said_not_offered = False
+
+    def request(self) -> None:
+        """Load again. On any thread; does not block. Without a connection, the next one does it anyway."""
+        self._requested = True
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Let :meth:`run` look whether it is over. On any thread."""
+        self._wake.set()
+
+    def run(self, fetch: Callable[[], Snapshot], over: threading.Event) -> None:
+        """Load, for one connection: on a thread of its own, until ``over`` is set and :meth:`wake` was called.
+
+        :param fetch: asks the server; blocks, until the connection is over at most
+        """
+        failures = 0
+        while not over.is_set():
+            self._requested = False
+            self._say(ClientEventType.RESYNCING, None)
+            error = self._load(fetch)
+            if over.is_set():
+                return
+            failures = 0 if error is None else failures + 1
+            patience = None
+            if error is not None and self._delay is not None and not isinstance(error, NotFoundError):
+                patience = self._delay(failures)
+            self._log(error, patience)
+            self._pause(over, patience)
+
+    def _load(self, fetch: Callable[[], Snapshot]) -> Optional[OneTradeError]:
+        try:
+            snapshot = fetch()
+        except OneTradeError as error:
+            problem = detached(error)
+        except Exception as error:
+            # A bug of ours. The mirror must not be taken for current.
+            with contextlib.suppress(Exception):
+                logger.exception("loading the account failed for a reason of its own")
+            problem = OneTradeError(type(error).__name__)
+        else:
+            self._say(ClientEventType.RESYNCED, snapshot)
+            return None
+        self._say(ClientEventType.RESYNC_FAILED, problem)
+        return problem
+
+    def _pause(self, over: threading.Event, patience: Optional[float]) -> None:
+        """Until it is time to load again, or over."""
+        until = None if patience is None else time.monotonic() + patience
+        while not (over.is_set() or self._requested):
+            remaining = None if until is None else until - time.monotonic()
+            if remaining is not None and remaining <= 0:
+                return
+            self._wake.clear()
+            # What was asked for before that has been seen, or is here.
+            if not (over.is_set() or self._requested):
+                self._wake.wait(remaining)
+
+    def _log(self, error: Optional[OneTradeError], patience: Optional[float]) -> None:
+        if error is None:
+            return
+        # A log handler of the program's that raises must not cost the thread.
+        with contextlib.suppress(Exception):
+            if isinstance(error, NotFoundError):
+                if not self._said_not_offered:
+                    self._said_not_offered = True
+                    logger.warning(
+                        "the server does not offer the account over HTTP: the mirror knows what events tell (%s)",
+                        error,
+                    )
+            elif patience is None:
+                logger.warning("the account could not be loaded: %s", error)
+            else:
+                logger.warning("the account could not be loaded: %s; trying again in %.1f s", error, patience)
+
+    def _say(self, event_type: ClientEventType, data: object) -> None:
+        self._announce(Event(event_type, data, time.time()))

@@ -1,0 +1,226 @@
+"""The trader's API (vendor SDK): calls with typed answers."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from typing import Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar, Union
+
+from ..deadline import Deadline
+from ..errors import (
+    AnswerError,
+    AuthenticationError,
+    NotFoundError,
+    OneTradeError,
+    RateLimitedError,
+    RequoteOverError,
+    RequoteRefusedError,
+    ServerError,
+    UnknownOrderError,
+)
+from ..protocol.enums import OrderStatus
+from ..protocol.models import Candle, Deal, Order, Position, Symbol, TradingAccount
+from ..protocol.snapshot import Snapshot
+from ..protocol.structure import StructureError, structure, structure_each
+from .calls import Calls
+
+T = TypeVar("T")
+R = TypeVar("R", Order, Position, Deal, Symbol)
+B = TypeVar("B", Order, Position)
+
+# The account is read again when it changed while the deals were read, at most so often.
+_READINGS = 5
+# Requests for the candles of one question: a server gives so many at a time, and nobody knows how many.
+_PIECES = 1000
+
+
+class Trader:
+    """Typed calls, one after the other on one thread; blocking, each until its deadline.
+
+    Every method raises what :meth:`.Calls.get` raises, and :exc:`.AnswerError` when the answer makes no sense.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def abort(self, error: OneTradeError) -> None:
+        """End the call under way with ``error``, and every later one. On any thread; does not block."""
+        self._calls.abort(error)
+
+    def account(self, deadline: Deadline) -> TradingAccount:
+        """``GET account``."""
+        data = self._calls.get("account", "account", deadline)
+        return _made("account", lambda: structure(data, TradingAccount))
+
+    def symbols(self, deadline: Deadline) -> Tuple[Symbol, ...]:
+        """``GET symbols``."""
+        return self._list("symbols", "symbols", Symbol, deadline)
+
+    def order(self, order_id: int, deadline: Deadline) -> Order:
+        """``GET orders/{id}``."""
+        data = self._calls.get("order", f"orders/{order_id}", deadline)
+        return _made("order", lambda: structure(data, Order))
+
+    def snapshot(self, deadline: Deadline) -> Snapshot:
+        """How things are. What the server does not offer (404) is left out.
+
+        Finished orders and closed positions are read after the others, so that one which ends meanwhile is in one of
+        them at least; and the deals between two readings of the account that show the same balance.
+        """
+        taken_at = time.time()
+        orders = self._both("orders", Order, deadline)
+        positions = self._both("positions", Position, deadline)
+        account, deals = self._account_and_deals(deadline)
+        symbols = _offered(lambda: self.symbols(deadline))
+        if orders is None and positions is None and deals is None and account is None:
+            raise NotFoundError("snapshot", 404, "none of the calls is offered")
+        return Snapshot(
+            taken_at=taken_at,
+            account=account,
+            orders=orders,
+            positions=positions,
+            deals=deals,
+            symbols=symbols,
+        )
+
+    def _account_and_deals(
+        self, deadline: Deadline
+    ) -> Tuple[Optional[TradingAccount], Optional[Tuple[Deal, ...]]]:
+        before = _offered(lambda: self.account(deadline))
+        for _ in range(_READINGS):
+            deals = _offered(lambda: self._list("deals", "deals", Deal, deadline))
+            after = _offered(lambda: self.account(deadline))
+            if before is None or after is None or deals is None:
+                return after, deals
+            if (before.balance, before.credit) == (after.balance, after.credit):
+                return after, deals
+            before = after
+        raise AnswerError("account", "$.data.balance", "it changes faster than it can be read")
+
+    def _both(self, name: str, model: Type[B], deadline: Deadline) -> Optional[Tuple[B, ...]]:
+        """Those that live, and those that are over where the server tells of them."""
+        live: Optional[Tuple[B, ...]] = _offered(lambda: self._list(name, name, model, deadline))
+        if live is None:
+            return None
+        over: Optional[Tuple[B, ...]] = _offered(
+            lambda: self._list(f"{name} history", f"{name}/history", model, deadline)
+        )
+        newest: Dict[int, B] = {}
+        # Of one that has ended between the two calls, the end counts.
+        for found in (live, over or ()):
+            newest.update((one.id, one) for one in found)
+        return tuple(newest.values())
+
+    def _list(self, step: str, path: str, model: Type[R], deadline: Deadline) -> Tuple[R, ...]:
+        data = self._calls.get(step, path, deadline)
+        found = _made(step, lambda: structure_each(data, model))
+        by_id: Dict[int, R] = {}
+        for number, one in enumerate(found):
+            # The same twice is odd; two that differ contradict each other, and neither can be believed.
+            if by_id.setdefault(one.id, one) != one:
+                raise AnswerError(step, f"$.data[{number}]", "the same id twice, and not the same twice")
+        return tuple(by_id.values())
+
+    def candles(
+        self,
+        symbol_id: int,
+        from_: datetime,
+        to: Optional[datetime],
+        resolution: Union[int, str],
+        deadline: Deadline,
+    ) -> List[Candle]:
+        """``GET symbols/ticks/history/{id}``: those that begin from ``from_`` to ``to``, the oldest first, however
+        many the server gives at a time: in pieces, from the newest.
+
+        :raises ValueError: when a time has no time zone, or the resolution is not above zero
+        """
+        start, end = from_, datetime.now(timezone.utc) if to is None else to
+        for name, moment in (("from_", start), ("to", end)):
+            if moment.tzinfo is None:
+                raise ValueError(f"{name} has no time zone: whose {moment.isoformat()} is meant?")
+        resolution = str(resolution)
+        if not resolution or resolution.lstrip("0") == "" or resolution.startswith("-"):
+            raise ValueError(f"resolution={resolution!r}: minutes of a candle, or a name like D")
+        found: Dict[datetime, Candle] = {}
+        until = int(end.timestamp())
+        first = int(start.timestamp())
+        for _ in range(_PIECES):
+            piece = self._piece(symbol_id, first, until, resolution, deadline)
+            fresh = [one for one in piece if start <= one.time <= end and one.time not in found]
+            if not fresh:
+                break
+            # One that was still growing when the piece before was made is in that.
+            found.update((one.time, one) for one in fresh)
+            oldest = min(one.time for one in fresh)
+            until = int(oldest.timestamp()) - 1
+            if until < first:
+                break
+        return [found[moment] for moment in sorted(found)]
+
+    def _piece(
+        self, symbol_id: int, first: int, until: int, resolution: str, deadline: Deadline
+    ) -> List[Candle]:
+        query: Dict[str, Any] = {"symbol_id": symbol_id, "from": first, "to": until, "resolution": resolution}
+        minutes = _MINUTES.get(resolution) or (int(resolution) if resolution.isdigit() else 0)
+        if minutes:
+            # Whichever of "from" and this one the server goes by: it says the same.
+            query["count_back"] = min((until - first) // (60 * minutes) + 1, _AT_A_TIME)
+        data = self._calls.get("candles", f"symbols/ticks/history/{symbol_id}", deadline, query)
+        return _made("candles", lambda: structure_each(data, Candle))
+
+    def answer_requote(
+        self, order_id: int, account_id: int, user_id: Optional[int], accept: bool, deadline: Deadline
+    ) -> None:
+        """``POST orders/{id}/approval``. What comes of it, events say.
+
+        :raises RequoteOverError: too late
+        :raises RequoteRefusedError: the server refuses it all the same
+        :raises UnknownOrderError: the server knows no such order
+        :raises OutcomeUnknownError: when it may have acted or not
+        """
+        content = {"id": order_id, "account_id": account_id, "user_id": user_id, "approved": accept}
+        if user_id is None:
+            del content["user_id"]
+        problem: OneTradeError
+        try:
+            self._calls.post("requote answer", f"orders/{order_id}/approval", content, deadline)
+        except NotFoundError as error:
+            problem = UnknownOrderError(order_id, error.message)
+        except (AuthenticationError, RateLimitedError):
+            raise
+        except ServerError as error:
+            waits = self._waits_for_answer(order_id, deadline)
+            if waits is None:
+                raise
+            problem = (RequoteRefusedError if waits else RequoteOverError)(order_id, error.message)
+        else:
+            return
+        raise problem
+
+    def _waits_for_answer(self, order_id: int, deadline: Deadline) -> Optional[bool]:
+        """Whether an order is requoted; None when the server does not say."""
+        try:
+            return self.order(order_id, deadline).status == OrderStatus.REQUOTED
+        except OneTradeError:
+            return None
+
+
+# Of names of resolutions; others are minutes.
+_MINUTES = {"D": 1440, "1D": 1440, "W": 10_080, "1W": 10_080}
+# Candles that are asked for together.
+_AT_A_TIME = 5000
+
+
+def _offered(call: Callable[[], T]) -> Optional[T]:
+    try:
+        return call()
+    except NotFoundError:
+        return None
+
+
+def _made(step: str, make: Callable[[], T]) -> T:
+    try:
+        return make()
+    except StructureError as error:
+        problem = AnswerError(step, f"$.data{error.path}", error.reason)
+    raise problem

@@ -1,0 +1,24 @@
+"""What the server says over HTTP of how things are."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import attrs
+
+from .models import Deal, Order, Position, Symbol, TradingAccount
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """The account at one moment, or as near to it as several calls come. What the server does not offer is None.
+
+    :ivar taken_at: before the first call, seconds since the epoch
+    """
+
+    taken_at: float
+    account: Optional[TradingAccount] = None
+    orders: Optional[Tuple[Order, ...]] = None
+    positions: Optional[Tuple[Position, ...]] = None
+    deals: Optional[Tuple[Deal, ...]] = None
+    symbols: Optional[Tuple[Symbol, ...]] = None
