@@ -12,6 +12,7 @@ from .connection import MessageStatus, OutgoingMessage
 from .delivery.observers import Subscription
 from .delivery.waiting import EventStream, Expectation
 from .errors import (
+    AccountUpdatesStoppedError,
     AnswerError,
     AuthenticationError,
     CallbackThreadError,
@@ -95,6 +96,7 @@ __version__ = "0.1.0"
 __all__ = [
     "PRICE_COLUMNS",
     "Account",
+    "AccountUpdatesStoppedError",
     "AnswerError",
     "AuthenticationError",
     "CallbackError",

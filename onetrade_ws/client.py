@@ -21,7 +21,7 @@ from .errors import CallbackThreadError, ConfigurationError, NotConnectedError, 
 from .health import Health, HealthStatus
 from .protocol.codec import Codec
 from .protocol.enums import EventMessageType
-from .protocol.events import ClientEventType, ConnectionState, Event, EventType, StateChange
+from .protocol.events import ClientEventType, ConnectionState, Event, EventType, StateChange, SyncState
 from .protocol.models import Candle, Order, Symbol
 from .stats import Stats
 
@@ -166,7 +166,11 @@ class OneTradeClient:
         self._observers = ObserverRegistry()
         self._queue = EventQueue(settings.queue_limit, settings.price_columns)
         policy = settings.reconnect
-        self._synchronizer = Synchronizer(self._queue.announce, None if policy is None else policy.delay)
+        self._synchronizer = Synchronizer(
+            self._queue.announce,
+            None if policy is None else policy.delay,
+            wanted=settings.snapshot and settings.account_updates,
+        )
         self._connection = Connection(
             settings,
             deliver=self._queue.put,
@@ -174,6 +178,7 @@ class OneTradeClient:
             announce=self._announce,
             load=self._synchronizer.run,
             wake_loading=self._synchronizer.wake,
+            want_account=self._synchronizer.want,
         )
         self._dispatcher = Dispatcher(
             self._queue,
@@ -495,6 +500,45 @@ class OneTradeClient:
         :returns: the event
         """
         return self.expect(event_type, where, timeout).wait()
+
+    def resync(self) -> None:
+        """Compare :attr:`account` with the server again, as after each loss: ``RESYNCED`` follows.
+
+        Does not block; without a connection, the next one does it anyway. Not with ``snapshot=False``, nor without
+        account updates.
+        """
+        self._synchronizer.request()
+
+    def wait_until_current(self, timeout: Optional[float] = None) -> None:
+        """Block until :attr:`account` is what the server has: loaded over HTTP since the connection was made.
+
+        With ``dispatch="manual"`` callbacks run meanwhile, on this thread.
+
+        :param timeout: seconds; None: as long as it takes
+        :raises WaitTimeoutError: when it was not in time; ``account.status`` has the reason
+        :raises NotFoundError: when the server does not offer the account over HTTP
+        :raises NotConnectedError: when the client is not connected
+        :raises ConfigurationError: with ``snapshot=False``, or without account updates: it would never be
+        :raises OneTradeError: why the client ended, or without a reconnect policy why the account could not be loaded
+        :raises CallbackThreadError: inside a callback, which would wait for itself
+        """
+        if not self._connection.loads_account:
+            raise ConfigurationError("snapshot", False, "True, with account updates, to wait for it")
+        stream = self._streams.open([ClientEventType.RESYNCED, ClientEventType.RESYNC_FAILED], None)
+        expectation = Expectation(stream, "up-to-date account", self._is_settled, timeout)
+        if self._is_settled():
+            stream.close()
+        else:
+            expectation.wait()
+        reason = self._account.status["orders"].reason
+        if reason is not None:
+            raise detached(reason)
+
+    def _is_settled(self, _: object = None) -> bool:
+        status = self._account.status["orders"]
+        return status.state is SyncState.CURRENT or (
+            status.reason is not None and not self._synchronizer.tries_again_after(status.reason)
+        )
 
     @property
     def account(self) -> Account:

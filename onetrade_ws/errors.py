@@ -9,6 +9,7 @@
      +-- WaitTimeoutError (TimeoutError)          the event waited for did not come in time
      +-- CallbackThreadError (RuntimeError)       a call that can only work on another thread
      +-- AnswerError (ValueError)                 what was answered over HTTP is not what the protocol says
+     +-- AccountUpdatesStoppedError               without them the mirror does not stay up to date
      +-- UnknownSymbolError (KeyError)            no symbol has this name
      +-- OutcomeUnknownError                      asked to act, the server did not say whether it has
      +-- RequoteError                             the answer to a requote was not taken
@@ -43,6 +44,7 @@ from __future__ import annotations
 from typing import Any, Optional, Sequence, Tuple, TypeVar
 
 __all__ = [
+    "AccountUpdatesStoppedError",
     "AnswerError",
     "AuthenticationError",
     "CallbackThreadError",
@@ -236,6 +238,14 @@ class AnswerError(OneTradeError, ValueError):
 
     def __str__(self) -> str:
         return f"the answer to {self.step} makes no sense: {self.reason} at {self.path}"
+
+
+class AccountUpdatesStoppedError(OneTradeError):
+    """``stop_account_all()`` was called: the server tells of no changes any more, and the mirror stays as it was. Call
+    ``start_account_all()`` to have it loaded and kept up to date again."""
+
+    def __str__(self) -> str:
+        return "account updates are stopped: start_account_all() has the account loaded again"
 
 
 class UnknownSymbolError(OneTradeError, KeyError):

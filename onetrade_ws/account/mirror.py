@@ -7,7 +7,7 @@ import threading
 import time
 from functools import partial
 from itertools import islice
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import attrs
 
@@ -29,6 +29,7 @@ from ..protocol.models import (
     Notification,
     Order,
     Position,
+    ProfitUpdate,
     Quote,
     Report,
     TradingAccount,
@@ -114,8 +115,9 @@ class Account:
         self._was_loaded = False
         # Since when something may have been missed.
         self._stale_since = made.since
-        # The ids of positions whose profit was told of while a snapshot is being taken.
-        self._floated: Set[int] = set()
+        # The newest profits that were told of while a snapshot is being taken, by position: also of positions that are
+        # not known yet.
+        self._floated: Dict[int, ProfitUpdate] = {}
         order, position = partial(self._put, self._orders), partial(self._put, self._positions)
         deal, notification = partial(self._put, self._deals), partial(self._append, self._notifications)
         self._consumers: Mapping[EventType, Callable[[Event], Optional[Event]]] = {
@@ -288,6 +290,8 @@ class Account:
 
     def _put_profit(self, event: Event) -> None:
         update = event.data
+        if self._positions.touched is not None and len(self._floated) < LIVE_LIMIT:
+            self._floated[update.position_id] = update
         # Without the lock: no other thread writes.
         position = self._positions.get(update.position_id)
         # A position that was never seen cannot be made up from its profit, and a closed one has no floating profit.
@@ -295,8 +299,6 @@ class Account:
             position = _with_profit(position, update.profit, update.total_profit)
             with self._lock:
                 self._positions.put(position.id, position, len(event.raw))
-            if self._positions.touched is not None:
-                self._floated.add(position.id)
 
     def _put_state(self, event: Event) -> None:
         change = event.data
@@ -373,19 +375,24 @@ class Account:
     def _floating(self, told: Position) -> Position:
         """A position of a snapshot, with the profit that was told of since the snapshot was asked for, unless something
         else has happened to it."""
-        known = self._positions.get(told.id)
-        if known is None or told.id not in self._floated or moment_of(known) != moment_of(told):
+        known, update = self._positions.get(told.id), self._floated.get(told.id)
+        if update is None or _position_is_over(told):
             return told
-        floating: Position = _with_profit(told, known.profit, known.total_profit)
+        if known is not None and moment_of(known) != moment_of(told):
+            return told
+        floating: Position = _with_profit(told, update.profit, update.total_profit)
         return floating
 
     def _give_up_loading(self, event: Event) -> None:
         self._stop_watching()
-        self._set_status(SyncState.STALE, self._stale_since, event.data)
+        status = self._status["orders"]
+        since = event.received_at if status.state is SyncState.CURRENT else self._stale_since
+        self._set_status(SyncState.STALE, since, event.data)
 
     def _stop_watching(self) -> None:
         for records in (self._orders, self._positions, self._deals):
             records.touched = None
+        self._floated.clear()
 
     def _set_status(self, state: SyncState, since: float, reason: Optional[OneTradeError] = None) -> None:
         self._status = dict.fromkeys(_LOADED, CollectionStatus(state, since, reason))

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Callable, Optional
 
-from ..errors import NotFoundError, OneTradeError, detached
+from ..errors import AccountUpdatesStoppedError, NotFoundError, OneTradeError, detached
 from ..protocol.events import ClientEventType, Event
 from ..protocol.snapshot import Snapshot
 
@@ -21,9 +21,19 @@ class Synchronizer:
     :param announce: takes the client's own events in their order, on any thread; does not block. The mirror makes of a
         ``RESYNCED`` with a :class:`.Snapshot` what observers get
     :param delay: seconds to wait after so many failures in a row; None: do not try again
+    :param wanted: whether account updates come, without which nothing would stay as it was loaded
     """
 
-    def __init__(self, announce: Callable[[Event], None], delay: Optional[Callable[[int], float]]) -> None:
+    def __init__(
+        self,
+        announce: Callable[[Event], None],
+        delay: Optional[Callable[[int], float]],
+        *,
+        wanted: bool,
+    ) -> None:
+        # Guards that what is announced fits to whether it is wanted. Nothing that blocks is called under it.
+        self._lock = threading.Lock()
+        self._wanted = wanted
         self._announce = announce
         self._delay = delay
         # Set when there is something to do: to load again, or to end.
@@ -35,6 +45,21 @@ class Synchronizer:
         """Load again. On any thread; does not block. Without a connection, the next one does it anyway."""
         self._requested = True
         self._wake.set()
+
+    def want(self, wanted: bool) -> None:
+        """Account updates come from now on, or no more. On any thread; does not block."""
+        with self._lock:
+            self._wanted = wanted
+            if not wanted:
+                self._say(ClientEventType.RESYNC_FAILED, AccountUpdatesStoppedError())
+        self.request()
+
+    def tries_again_after(self, error: OneTradeError) -> bool:
+        """Whether it loads again, on the same connection: by itself, but for what the server does not offer; or because
+        account updates are wanted again."""
+        if isinstance(error, AccountUpdatesStoppedError):
+            return self._wanted
+        return self._delay is not None and not isinstance(error, NotFoundError)
 
     def wake(self) -> None:
         """Let :meth:`run` look whether it is over. On any thread."""
@@ -48,13 +73,15 @@ class Synchronizer:
         failures = 0
         while not over.is_set():
             self._requested = False
-            self._say(ClientEventType.RESYNCING, None)
+            if not self._say_if_wanted(ClientEventType.RESYNCING, None):
+                self._pause(over, None)
+                continue
             error = self._load(fetch)
             if over.is_set():
                 return
             failures = 0 if error is None else failures + 1
             patience = None
-            if error is not None and self._delay is not None and not isinstance(error, NotFoundError):
+            if error is not None and self._delay is not None and self.tries_again_after(error):
                 patience = self._delay(failures)
             self._log(error, patience)
             self._pause(over, patience)
@@ -70,9 +97,9 @@ class Synchronizer:
                 logger.exception("loading the account failed for a reason of its own")
             problem = OneTradeError(type(error).__name__)
         else:
-            self._say(ClientEventType.RESYNCED, snapshot)
+            self._say_if_wanted(ClientEventType.RESYNCED, snapshot)
             return None
-        self._say(ClientEventType.RESYNC_FAILED, problem)
+        self._say_if_wanted(ClientEventType.RESYNC_FAILED, problem)
         return problem
 
     def _pause(self, over: threading.Event, patience: Optional[float]) -> None:
@@ -103,6 +130,12 @@ class Synchronizer:
                 logger.warning("the account could not be loaded: %s", error)
             else:
                 logger.warning("the account could not be loaded: %s; trying again in %.1f s", error, patience)
+
+    def _say_if_wanted(self, event_type: ClientEventType, data: object) -> bool:
+        with self._lock:
+            if self._wanted:
+                self._say(event_type, data)
+            return self._wanted
 
     def _say(self, event_type: ClientEventType, data: object) -> None:
         self._announce(Event(event_type, data, time.time()))

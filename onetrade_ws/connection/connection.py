@@ -34,8 +34,9 @@ class Connection:
     :param deliver: takes batches of messages, and when not to block for it; nothing is read while it blocks
     :param wake: wakes a ``deliver`` that blocks
     :param announce: takes the client's own events in their order, on any thread; does not block
-    :param load: loads the account over HTTP beside a connection, see :class:`.Loading`; None: nothing does
+    :param load: loads the account over HTTP beside a connection, see :class:`.Loading`
     :param wake_loading: see :class:`.Loading`
+    :param want_account: called when account updates are wanted, or no more; must not block
     """
 
     def __init__(
@@ -47,11 +48,15 @@ class Connection:
         announce: Callable[[Event], None],
         load: Callable[[Callable[[], Snapshot], threading.Event], None],
         wake_loading: Callable[[], None],
+        want_account: Callable[[bool], None],
     ) -> None:
         self.counters = Counters()
         self.freshness = Freshness(settings.stale_after, announce)
         self.outgoing = OutgoingQueue(
-            Subscriptions(settings.account_updates), settings.outgoing_limit, self.freshness.want
+            Subscriptions(settings.account_updates),
+            settings.outgoing_limit,
+            self.freshness.want,
+            want_account,
         )
         self._settings = settings
         self._deliver = deliver
@@ -179,8 +184,13 @@ class Connection:
         if supervisor is not None:
             supervisor.stop(deadline)
 
+    @property
+    def loads_account(self) -> bool:
+        """Whether the account is loaded over HTTP, as things stand."""
+        return self._settings.snapshot and self.outgoing.wants_account
+
     def _loading(self) -> Optional[Loading]:
-        if not (self._settings.snapshot and self.outgoing.wants_account):
+        if not self._settings.snapshot:
             return None
         return Loading(self._load, self._wake_loading, self.trader())
 

@@ -139,7 +139,7 @@ class Link:
         self._opening = threading.Thread(target=self._open, name="onetrade-ws opening", daemon=True)
         self._loading = loading
         # The beat whose answer shows that the server has read what is wanted; and that it came, or never will.
-        self._asked: Optional[int] = None
+        self._asked = 0
         self._confirmed = threading.Event()
         self._over = threading.Event()
         self._loader = threading.Thread(target=self._load, name="onetrade-ws snapshot", daemon=True)
@@ -206,7 +206,7 @@ class Link:
 
     def _answered(self) -> None:
         self._heartbeat.answered()
-        if self._asked is not None and self._heartbeat.answers >= self._asked:
+        if self._heartbeat.answers >= self._asked:
             self._confirmed.set()
 
     def _server_has_read(self, mark: int) -> None:
@@ -266,8 +266,6 @@ class Link:
                 # The documented flow: the heartbeat, and then what is wanted.
                 self._heartbeat.start()
                 self._outgoing.attach(self._transport.send)
-                if self._loading is not None:
-                    self._asked = self._heartbeat.beat()
                 self._opened_at = time.monotonic()
                 self._on_open()
                 self._deliver_held()
@@ -288,11 +286,18 @@ class Link:
     # -- loading the account --------------------------------------------------------------------------------
 
     def _load(self) -> None:
-        loading = self._loading
-        assert loading is not None
-        # What happens before the server tells of changes must be in the snapshot.
-        self._confirmed.wait(_CONFIRMATION)
-        loading.run(lambda: loading.trader.snapshot(Deadline(_LOADING)), self._over)
+        assert self._loading is not None
+        self._loading.run(self._fetch, self._over)
+
+    def _fetch(self) -> Snapshot:
+        assert self._loading is not None
+        # What happens before the server tells of changes must be in the snapshot. So it must have read that it is asked
+        # to, which its answer to a later heartbeat shows.
+        self._confirmed.clear()
+        self._asked = self._heartbeat.beat()
+        if not self._over.is_set() and self._heartbeat.answers < self._asked:
+            self._confirmed.wait(_CONFIRMATION)
+        return self._loading.trader.snapshot(Deadline(_LOADING))
 
     def _stop_loading(self) -> None:
         # On the reader thread, when the opening thread has ended.

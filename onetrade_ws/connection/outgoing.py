@@ -15,7 +15,7 @@ from ..errors import OneTradeError, QueueFullError
 from ..protocol.enums import EventMessageType
 from ..protocol.outgoing import encode
 from .stream import TornFrameError
-from .subscriptions import SUBSCRIPTION_TYPES, Subscriptions
+from .subscriptions import ACCOUNT_TYPES, SUBSCRIPTION_TYPES, Subscriptions
 
 logger = logging.getLogger("onetrade_ws.connection")
 
@@ -115,10 +115,16 @@ class OutgoingQueue:
 
     :param limit: how many messages may wait
     :param on_symbols: called with the symbols that are subscribed to, when they have changed; must not block
+    :param on_account: called with whether account updates are wanted, when that has changed and the message is on its
+        way; must not block
     """
 
     def __init__(
-        self, subscriptions: Subscriptions, limit: int, on_symbols: Callable[[Sequence[int]], None]
+        self,
+        subscriptions: Subscriptions,
+        limit: int,
+        on_symbols: Callable[[Sequence[int]], None],
+        on_account: Callable[[bool], None],
     ) -> None:
         self.written = 0
         #: Messages that a loss has left in doubt.
@@ -129,6 +135,7 @@ class OutgoingQueue:
         self._subscriptions = subscriptions
         self._limit = limit
         self._on_symbols = on_symbols
+        self._on_account = on_account
         self._queue: Deque[OutgoingMessage] = deque()
         self._write: Optional[Write] = None
         self._given_up: Deque[OutgoingMessage] = deque()
@@ -176,6 +183,8 @@ class OutgoingQueue:
             self._flush()
             if self._write_or_detach(message):
                 self._note_written(message)
+            if event_type in ACCOUNT_TYPES:
+                self._on_account(self.wants_account)
 
     def cancel(self, message: OutgoingMessage) -> bool:
         """Take a message out of the queue.

@@ -9,15 +9,13 @@ from ..protocol.outgoing import check_symbol_id
 
 Message = Tuple[EventMessageType, Any]
 
+#: The messages that say whether account updates are wanted.
+ACCOUNT_TYPES = frozenset({EventMessageType.START_ACCOUNT_ALL, EventMessageType.STOP_ACCOUNT_ALL})
 #: The messages that say what is wanted. Harmless to repeat, and restored once per connection.
-SUBSCRIPTION_TYPES = frozenset(
-    {
-        EventMessageType.MARKET_SUBSCRIBE_SYMBOL,
-        EventMessageType.MARKET_UNSUBSCRIBE_SYMBOL,
-        EventMessageType.START_ACCOUNT_ALL,
-        EventMessageType.STOP_ACCOUNT_ALL,
-    }
-)
+SUBSCRIPTION_TYPES = ACCOUNT_TYPES | {
+    EventMessageType.MARKET_SUBSCRIBE_SYMBOL,
+    EventMessageType.MARKET_UNSUBSCRIBE_SYMBOL,
+}
 
 
 class Subscriptions:
@@ -35,7 +33,7 @@ class Subscriptions:
         :returns: whether anything is different now
         :raises EncodeError: when ``data`` is not a symbol id where one belongs
         """
-        if event_type in (EventMessageType.START_ACCOUNT_ALL, EventMessageType.STOP_ACCOUNT_ALL):
+        if event_type in ACCOUNT_TYPES:
             wanted = event_type is EventMessageType.START_ACCOUNT_ALL
             changed = wanted != self.account_updates
             self.account_updates = wanted

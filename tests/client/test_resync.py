@@ -1,0 +1,395 @@
+"""The mirror is what the server has: for who comes late, after each loss, and however events and snapshots race."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+from contextlib import contextmanager
+from typing import Callable, Iterator, List, Tuple
+
+import pytest
+
+from onetrade_ws import (
+    AccountUpdatesStoppedError,
+    AnswerError,
+    ClientEventType,
+    ConfigurationError,
+    Event,
+    NotFoundError,
+    OneTradeClient,
+    OrderStatus,
+    OrderType,
+    PositionStatus,
+    Resynced,
+    SideType,
+    SyncState,
+)
+from onetrade_ws.simulator import Simulator
+from tests.client.books import comparable, differences
+from tests.client.conftest import MakeClient
+from tests.client.conversation import TIMEOUT, catch_up, connect, everything_sent
+from tests.client.desk import Desk
+from tests.client.relay import Relay
+
+# So many random cuts; ``make soak`` makes a thousand.
+CUTS = int(os.environ.get("ONETRADE_TEST_CUTS", "60"))
+
+
+def state_of(client: OneTradeClient) -> SyncState:
+    """How far the orders can be relied on."""
+    return client.account.status["orders"].state
+
+
+def current(client: OneTradeClient) -> None:
+    """Wait until the mirror is up to date."""
+    client.wait_until_current(TIMEOUT)
+
+
+def agree(client: OneTradeClient, simulator: Simulator) -> None:
+    """Everything that was said has been delivered, and the mirror is what the books are."""
+    catch_up(client, simulator)
+    assert differences(client.account, simulator) == []
+
+
+def test_who_comes_late_sees_what_was_there(make_client: MakeClient, simulator: Simulator) -> None:
+    early = make_client(snapshot=True)
+    connect(early, simulator)
+    current(early)
+    Desk(simulator, 1).act(150)
+    agree(early, simulator)
+    session = simulator.add_session()
+    late = make_client(snapshot=True, session_id=session.session_id, access_token=session.access_token)
+    late.connect()
+    current(late)
+    agree(late, simulator)
+    for name in ("orders", "positions", "deals"):
+        of_early, of_late = getattr(early.account, name), getattr(late.account, name)
+        assert {each: comparable(of_early[each]) for each in of_early} == {
+            each: comparable(of_late[each]) for each in of_late
+        }
+    assert late.account.account is not None
+    assert late.account.account.balance == simulator.account["balance"]
+    assert {symbol.symbol for symbol in late.account.symbols.values()} == {
+        symbol["symbol"] for symbol in simulator.symbols
+    }
+
+
+def test_random_cuts_in_a_busy_account(make_client: MakeClient, simulator: Simulator) -> None:
+    draw = random.Random(7)
+    desk = Desk(simulator, 7)
+    client = make_client(snapshot=True)
+    resynced: List[Resynced] = []
+    client.subscribe(ClientEventType.RESYNCED, lambda event: resynced.append(event.data))
+    connect(client, simulator)
+    current(client)
+    for cut in range(CUTS):
+        desk.act(draw.randint(0, 4))
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            draw.choice((simulator.drop, simulator.reset, simulator.close))()
+            desk.act(draw.randint(0, 6))
+        desk.act(draw.randint(0, 2))
+        assert state_of(client) is SyncState.CURRENT, cut
+        agree(client, simulator)
+    assert len(resynced) == CUTS + 1
+    assert resynced[0].started_at is None
+    assert all(each.started_at is not None for each in resynced[1:])
+
+
+@contextmanager
+def deaf(client: OneTradeClient, simulator: Simulator) -> Iterator[List[Event]]:
+    """Without a connection for as long as the block lasts. Gives, after it, the ``GAP`` and the ``RESYNCED``."""
+    said: List[Event] = []
+    with client.events(ClientEventType.GAP, ClientEventType.RESYNCED, timeout=TIMEOUT) as events:
+        with client.expect(ClientEventType.RECONNECTING, timeout=TIMEOUT):
+            simulator.refuse_validation(503, times=None)
+            simulator.drop()
+        yield said
+        simulator.allow()
+        said += [next(events), next(events)]
+
+
+def test_what_happened_while_deaf_is_told(make_client: MakeClient, simulator: Simulator) -> None:
+    client = make_client(snapshot=True)
+    connect(client, simulator)
+    current(client)
+    waiting = simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)["id"]
+    untouched = simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.6)["id"]
+    simulator.place_order(1, SideType.SELL, 1)
+    position = simulator.positions[-1]["id"]
+    catch_up(client, simulator)
+    with deaf(client, simulator) as said:
+        assert state_of(client) is SyncState.STALE
+        simulator.cancel_order(waiting)
+        simulator.close_position(position)
+        simulator.place_order(3, SideType.BUY, 2)
+    gap, resynced = said
+    data: Resynced = resynced.data
+    assert data.started_at == gap.data.started_at
+    assert [(before.id, after.status) for before, after in data.orders.changed] == [
+        (waiting, OrderStatus.CANCELED)
+    ]
+    # The one that opened the new position, and the one that closed the old one.
+    assert sorted(one.symbol_id for one in data.orders.appeared) == [1, 3]
+    assert [(before.status, after.status) for before, after in data.positions.changed] == [
+        (PositionStatus.OPEN, PositionStatus.CLOSED)
+    ]
+    assert [one.symbol_id for one in data.positions.appeared] == [3]
+    assert len(data.deals.appeared) == 2
+    assert not data.orders.vanished
+    assert client.account.orders[untouched].status == OrderStatus.PLACED
+    assert state_of(client) is SyncState.CURRENT
+    agree(client, simulator)
+
+
+class Gate:
+    """Holds back the last call of a snapshot, when all others have been answered, and the answers made."""
+
+    def __init__(self) -> None:
+        self.waiting = threading.Event()
+        self.opened = threading.Event()
+        self.closed = False
+
+    def __call__(self, path: str, status: int, body: bytes) -> Tuple[int, bytes]:
+        if self.closed and path.endswith("/symbols"):
+            self.waiting.set()
+            self.opened.wait(TIMEOUT)
+        return status, body
+
+
+def cancel(simulator: Simulator) -> None:
+    simulator.cancel_order(simulator.orders[0]["id"])
+
+
+def place(simulator: Simulator) -> None:
+    simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.4)
+
+
+def place_and_cancel(simulator: Simulator) -> None:
+    place(simulator)
+    simulator.cancel_order(simulator.orders[-1]["id"])
+
+
+def close_position(simulator: Simulator) -> None:
+    simulator.close_position(simulator.positions[0]["id"])
+
+
+def close_partly(simulator: Simulator) -> None:
+    simulator.close_position(simulator.positions[0]["id"], 1)
+
+
+def open_position(simulator: Simulator) -> None:
+    simulator.place_order(3, SideType.SELL, 1)
+
+
+def correct_deal(simulator: Simulator) -> None:
+    simulator.update_deal(simulator.deals[0]["id"], fee=2)
+
+
+def move_price(simulator: Simulator) -> None:
+    simulator.quote(1, 1.2)
+
+
+@pytest.mark.parametrize(
+    "happening",
+    [cancel, place, place_and_cancel, close_position, close_partly, open_position, correct_deal, move_price],
+)
+@pytest.mark.parametrize("known_before", [True, False])
+def test_an_older_snapshot_undoes_no_event(
+    make_client: MakeClient, simulator: Simulator, happening: Callable[[Simulator], None], known_before: bool
+) -> None:
+    gate = Gate()
+    simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+    simulator.place_order(1, SideType.BUY, 3)
+    with Relay(simulator, gate) as relay:
+        client = make_client(snapshot=True, http_url=relay.url)
+        if known_before:
+            client.connect()
+            current(client)
+        gate.closed = True
+        if known_before:
+            simulator.drop()
+        else:
+            client.connect()
+        assert gate.waiting.wait(TIMEOUT)
+        assert state_of(client) is SyncState.LOADING
+        happening(simulator)
+        catch_up(client, simulator)
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            gate.opened.set()
+        agree(client, simulator)
+        client.disconnect()
+
+
+def test_a_snapshot_that_contradicts_itself_changes_nothing(
+    make_client: MakeClient, simulator: Simulator
+) -> None:
+    broken = False
+
+    def twice(path: str, status: int, body: bytes) -> Tuple[int, bytes]:
+        if broken and path.endswith("/orders"):
+            content = json.loads(body)
+            first = content["data"][0]
+            content["data"].append({**first, "comment": "another"})
+            return status, json.dumps(content).encode()
+        return status, body
+
+    simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+    with Relay(simulator, twice) as relay:
+        client = make_client(snapshot=True, http_url=relay.url)
+        client.connect()
+        current(client)
+        before = client.account.orders
+        broken = True
+        with client.expect(ClientEventType.RESYNC_FAILED, timeout=TIMEOUT) as failed:
+            client.resync()
+        assert isinstance(failed.event.data, AnswerError)
+        assert failed.event.data.path == "$.data[1]"
+        status = client.account.status["orders"]
+        assert client.account.orders == before
+        assert status.state in (SyncState.STALE, SyncState.LOADING)
+        broken = False
+        current(client)
+        agree(client, simulator)
+        client.disconnect()
+
+
+def test_what_the_server_tells_of_no_more_is_gone(make_client: MakeClient, simulator: Simulator) -> None:
+    hidden = False
+
+    def forget(path: str, status: int, body: bytes) -> Tuple[int, bytes]:
+        if hidden and path.rpartition("/")[2] in ("orders", "positions", "history"):
+            return status, json.dumps({**json.loads(body), "data": None}).encode()
+        return status, body
+
+    order = simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)["id"]
+    done = simulator.place_order(1, SideType.BUY, 1)["id"]
+    with Relay(simulator, forget) as relay:
+        client = make_client(snapshot=True, http_url=relay.url)
+        client.connect()
+        current(client)
+        hidden = True
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT) as resynced:
+            client.resync()
+        assert [one.id for one in resynced.event.data.orders.vanished] == [order]
+        assert len(resynced.event.data.positions.vanished) == 1
+        # One that is over may have been forgotten by the server; it is history here.
+        assert list(client.account.orders) == [done]
+        assert not client.account.positions
+        client.disconnect()
+
+
+def test_a_server_without_these_calls(
+    make_client: MakeClient, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: str, status: int, body: bytes) -> Tuple[int, bytes]:
+        return (404, b"no such page") if "/trader/" in path else (status, body)
+
+    with Relay(simulator, refuse) as relay:
+        client = make_client(snapshot=True, http_url=relay.url)
+        connect(client, simulator)
+        with pytest.raises(NotFoundError):
+            current(client)
+        simulator.place_order(1, SideType.BUY, 1)
+        catch_up(client, simulator)
+        assert len(client.account.positions) == 1
+        with client.expect(ClientEventType.RESYNC_FAILED, timeout=TIMEOUT):
+            simulator.drop()
+        said = [record for record in caplog.records if "does not offer" in record.getMessage()]
+        assert len(said) == 1
+        assert state_of(client) is SyncState.STALE
+        client.disconnect()
+
+
+def test_without_snapshot_nothing_is_asked_for(make_client: MakeClient, simulator: Simulator) -> None:
+    simulator.place_order(1, SideType.BUY, 1)
+    for settings in ({"snapshot": False}, {"snapshot": True, "account_updates": False}):
+        client = make_client(**settings)
+        client.connect()
+        catch_up(client, simulator)
+        with pytest.raises(ConfigurationError, match="snapshot"):
+            client.wait_until_current(TIMEOUT)
+        assert not client.account.orders
+        assert state_of(client) is SyncState.STALE
+        client.disconnect()
+    assert not [request for request in simulator.requests if "/trader/" in request.path]
+
+
+def test_in_manual_mode_waiting_delivers(make_client: MakeClient, simulator: Simulator) -> None:
+    simulator.place_order(1, SideType.BUY, 1)
+    client = make_client(snapshot=True, dispatch="manual")
+    client.connect()
+    assert not client.account.orders
+    current(client)
+    assert differences(client.account, simulator) == []
+
+
+def test_disconnect_while_loading(make_client: MakeClient, simulator: Simulator) -> None:
+    gate = Gate()
+    gate.closed = True
+    with Relay(simulator, gate) as relay:
+        client = make_client(snapshot=True, http_url=relay.url)
+        client.connect()
+        assert gate.waiting.wait(TIMEOUT)
+        client.disconnect()
+        assert state_of(client) is SyncState.STALE
+        assert not [
+            thread for thread in threading.enumerate() if thread.name.startswith("onetrade-ws snapshot")
+        ]
+        gate.opened.set()
+
+
+def test_a_loss_while_loading(make_client: MakeClient, simulator: Simulator) -> None:
+    gate = Gate()
+    gate.closed = True
+    simulator.place_order(1, SideType.BUY, 1)
+    with Relay(simulator, gate) as relay:
+        client = make_client(snapshot=True, http_url=relay.url)
+        client.connect()
+        assert gate.waiting.wait(TIMEOUT)
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            gate.closed = False
+            simulator.reset()
+        gate.opened.set()
+        agree(client, simulator)
+        client.disconnect()
+
+
+def test_what_is_current_is_stale_once_the_client_is_closed(
+    make_client: MakeClient, simulator: Simulator
+) -> None:
+    client = make_client(snapshot=True)
+    client.connect()
+    current(client)
+    client.disconnect()
+    assert {status.state for status in client.account.status.values()} == {SyncState.STALE}
+    client.connect()
+    current(client)
+    assert {status.state for status in client.account.status.values()} == {SyncState.CURRENT}
+
+
+def test_account_updates_stopped_and_started_again(make_client: MakeClient, simulator: Simulator) -> None:
+    client = make_client(snapshot=True)
+    connect(client, simulator)
+    current(client)
+    with client.expect(ClientEventType.RESYNC_FAILED, timeout=TIMEOUT) as stopped:
+        client.stop_account_all()
+    assert isinstance(stopped.event.data, AccountUpdatesStoppedError)
+    assert state_of(client) is SyncState.STALE
+    everything_sent(client, simulator)
+    simulator.place_order(1, SideType.BUY, 1)
+    with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT) as resynced:
+        client.start_account_all()
+    assert len(resynced.event.data.orders.appeared) == 1
+    current(client)
+    agree(client, simulator)
+
+
+def test_account_updates_started_late(make_client: MakeClient, simulator: Simulator) -> None:
+    simulator.place_order(1, SideType.BUY, 1)
+    client = make_client(snapshot=True, account_updates=False)
+    client.connect()
+    client.start_account_all()
+    current(client)
+    agree(client, simulator)
