@@ -51,7 +51,8 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert (made.url, made.http_url) == ("wss://host.example", "https://host.example")
     assert (made.heartbeat_interval, made.heartbeat_timeout, made.connect_timeout) == (30.0, 10.0, 10.0)
     assert made.reconnect == ReconnectPolicy(initial_delay=1.0, max_delay=60.0, max_attempts=None)
-    assert (made.dispatch, made.account_updates, made.allow_plaintext) == ("thread", True, False)
+    assert (made.dispatch, made.account_updates, made.snapshot) == ("thread", True, True)
+    assert made.allow_plaintext is False
     assert made.price_columns == ("symbol_id", "bid", "ask", "last", "volume", "high", "low")
     assert made.ssl_context is None
     assert made.api_key is None
@@ -84,6 +85,7 @@ def test_the_clients_parameters_reach_its_settings() -> None:
     values: Dict[str, Any] = {
         "http_url": "https://other.example",
         "account_updates": False,
+        "snapshot": False,
         "dispatch": "manual",
         "heartbeat_interval": 1.5,
         "heartbeat_timeout": 2.5,
@@ -147,6 +149,7 @@ WRONG: Dict[str, Tuple[List[Any], str]] = {
     "max_message_size": ([*NOT_NUMBERS, 0, -1, 124, 1000.5, INFINITY, NAN], "a whole number of at least 125"),
     "strict_utf8": ([0, 1, None, "yes", "false", [], object()], "True or False"),
     "account_updates": ([0, 1, None, "yes", "false", [], object()], "True or False"),
+    "snapshot": ([0, 1, None, "yes", "false", [], object()], "True or False"),
     "allow_plaintext": ([0, 1, None, "yes", "false", [], object()], "True or False"),
     "dispatch": (["threads", "Thread", "", None, True, 1, b"thread", ["thread"], {}], '"thread" or "manual"'),
     "reconnect": (

@@ -85,11 +85,11 @@ class Account:
     :param history_limit: how many finished orders, closed positions, deals, reports, journal entries and
         notifications are kept, of each. Live orders and positions are all kept, up to 250,000 of each, and quotes of
         20,000 symbols: more than an honest server tells of
-    :param directory: what is known of the symbols
+    :param directory: what is known of the symbols; None: nothing
     """
 
-    def __init__(self, history_limit: int, directory: Directory) -> None:
-        self._directory = directory
+    def __init__(self, history_limit: int, directory: Optional[Directory] = None) -> None:
+        self._directory = Directory(list) if directory is None else directory
         self._account: Optional[TradingAccount] = None
         # Guards everything below but the quotes: written on the thread that delivers, read on any.
         self._lock = threading.Lock()

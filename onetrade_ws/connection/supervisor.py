@@ -270,15 +270,10 @@ class Supervisor:
         """Log in where that is asked for, validate the session, and stay in the connection until it ends."""
         before = self._sign_in.credentials
         ending = self._attempt_once(deadline)
-        # The session was good when it was validated, and its token has expired since then.
-        renewable = self._sign_in.can_log_in and self._sign_in.credentials is before
         error = ending.error
-        if (
-            ending.lasted is None
-            and isinstance(error, AuthenticationError)
-            and error.status == 401
-            and renewable
-        ):
+        # The session is valid, and its token has expired.
+        expired = isinstance(error, AuthenticationError) and (error.step, error.status) == ("handshake", 401)
+        if expired and self._sign_in.can_log_in and self._sign_in.credentials is before:
             self._sign_in.forget()
             ending = self._attempt_once(deadline)
         return ending

@@ -22,7 +22,6 @@ from onetrade_ws import (
     DirectionType,
     Event,
     EventMessageType,
-    Gap,
     Journal,
     Notification,
     OneTradeClient,
@@ -510,7 +509,6 @@ WITHOUT_ROW: List[Any] = [
     ("session_in_use", None),
     ("session_logged_out", None),
     (ClientEventType.RECONNECTING, Reconnecting(attempt=1, delay=0.0, reason=ConnectionLostError("reset"))),
-    (ClientEventType.GAP, Gap(started_at=1.0, ended_at=2.0, reason=ConnectionLostError("reset"))),
     (ClientEventType.STALE, Stale(started_at=1.0, symbol_ids=(1,))),
     (ClientEventType.RECOVERED, Recovered(started_at=1.0, ended_at=2.0)),
     (ClientEventType.DECODE_ERROR, DecodeError("$", "an empty frame")),
@@ -530,10 +528,14 @@ def test_an_event_without_a_row_changes_nothing(account: Account, event_type: An
     before = everything(account)
     apply(account, event_type, data)
     assert everything(account) == before
-    assert len(before) == 13
+    assert len(before) == 16
 
 
 WITH_ROW = {
+    ClientEventType.GAP,
+    ClientEventType.RESYNCING,
+    ClientEventType.RESYNCED,
+    ClientEventType.RESYNC_FAILED,
     EventMessageType.INFO,
     EventMessageType.ERROR,
     EventMessageType.ORDERS_PLACE,

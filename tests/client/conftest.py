@@ -25,6 +25,8 @@ def make_client(simulator: Simulator) -> Iterator[MakeClient]:
                 "session_id": server.session_id,
                 "access_token": server.access_token,
                 "reconnect": ReconnectPolicy(initial_delay=0.01, max_delay=0.05),
+                # Whose tests are about other things look at each event, request and thread.
+                "snapshot": False,
             }
             client = OneTradeClient(server.ws_url, **{**defaults, **settings})
             stack.callback(client.disconnect)

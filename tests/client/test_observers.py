@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import datetime, timezone
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 import attrs
@@ -13,11 +14,16 @@ from onetrade_ws import (
     CallbackError,
     CallbackThreadError,
     ClientEventType,
+    ConfigurationError,
     ConnectionState,
     Event,
     EventMessageType,
     OneTradeClient,
+    Order,
+    OrderType,
     Quote,
+    SideType,
+    UnknownOrderError,
     WaitTimeoutError,
 )
 from onetrade_ws.simulator import Simulator
@@ -650,11 +656,28 @@ def calls_of(client: OneTradeClient) -> Dict[str, Callable[[], object]]:
     def nobody(event: Event) -> None:
         pass
 
+    unknown_order = Order(
+        id=1,
+        account_id=1,
+        symbol_id=1,
+        type=OrderType.MARKET,
+        side=SideType.BUY,
+        volume_initial=1.0,
+        volume_current=1.0,
+        price_order=1.1,
+        price_current=1.1,
+    )
     return {
         "account": lambda: (client.account.orders, client.account.notifications, client.account.quotes),
         "state": lambda: client.state,
         "stats": client.stats,
         "health": client.health,
+        "resync": client.resync,
+        "wait_until_current": refused(ConfigurationError, client.wait_until_current),
+        "candles": lambda: client.candles(1, datetime.now(timezone.utc)),
+        "answer_requote": refused(
+            UnknownOrderError, lambda: client.answer_requote(unknown_order, accept=True)
+        ),
         "subscribe": lambda: client.subscribe(None, nobody),
         "unsubscribe": lambda: client.unsubscribe(None, nobody),
         "subscribe_market": lambda: client.subscribe_market(1),

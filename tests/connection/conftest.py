@@ -59,7 +59,8 @@ def make_client() -> Iterator[MakeClient]:
     clients: List[OneTradeClient] = []
 
     def make(server: Server, **settings: Any) -> OneTradeClient:
-        settings = {"reconnect": FAST, "connect_timeout": TIMEOUT, **settings}
+        # Whose tests are about other things look at each request, message and thread.
+        settings = {"reconnect": FAST, "connect_timeout": TIMEOUT, "snapshot": False, **settings}
         if "api_key" not in settings:
             settings.setdefault("session_id", server.session_id)
             settings.setdefault("access_token", server.access_token)

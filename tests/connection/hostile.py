@@ -442,6 +442,7 @@ def client_of(server: HostileServer, **settings: Any) -> OneTradeClient:
         "reconnect": policy,
         "session_id": server.session_id,
         "access_token": server.access_token,
+        "snapshot": False,
         **settings,
     }
     return OneTradeClient(settings.pop("url", server.ws_url), **settings)

@@ -74,7 +74,9 @@ class Stage:
         known: Server = self.simulator if server is None else server
         if "api_key" not in settings:
             settings = {"session_id": known.session_id, "access_token": known.access_token, **settings}
-        client = OneTradeClient(known.ws_url, **{"reconnect": FAST, "connect_timeout": TIMEOUT, **settings})
+        # The rules are about who asks for what, and when: nothing else is asked for.
+        defaults: Dict[str, Any] = {"reconnect": FAST, "connect_timeout": TIMEOUT, "snapshot": False}
+        client = OneTradeClient(known.ws_url, **{**defaults, **settings})
         self._stack.callback(client.disconnect)
         return client
 

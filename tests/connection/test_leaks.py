@@ -110,7 +110,9 @@ def test_clients_that_get_no_answer() -> None:
 
 
 def test_fifty_reconnects_in_one_life() -> None:
-    with nothing_is_left(), Simulator(live=False) as simulator, client_of(simulator) as client:
+    with nothing_is_left(), Simulator(live=False) as simulator, client_of(
+        simulator, snapshot=False
+    ) as client:
         faults = [simulator.drop, simulator.reset, simulator.close]
         client.subscribe_market(1)
         between = []

@@ -33,7 +33,9 @@ def connected(client: OneTradeClient) -> Iterator[threading.Event]:
 
 def make_client(address: str, stream: Stream) -> OneTradeClient:
     """A client with the stream's name as its session."""
-    return OneTradeClient(f"ws://{address}", session_id=stream.name, access_token="token-of-nobody")
+    return OneTradeClient(
+        f"ws://{address}", session_id=stream.name, access_token="token-of-nobody", snapshot=False
+    )
 
 
 def wait(ended: threading.Event, what: str) -> None:
