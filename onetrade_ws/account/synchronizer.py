@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Callable, Optional
 
-from ..errors import AccountUpdatesStoppedError, NotFoundError, OneTradeError, detached
+from ..errors import AccountUpdatesStoppedError, ConnectionEndedError, NotFoundError, OneTradeError, detached
 from ..protocol.events import ClientEventType, Event
 from ..protocol.snapshot import Snapshot
 
@@ -77,6 +77,9 @@ class Synchronizer:
                 self._pause(over, None)
                 continue
             error = self._load(fetch)
+            if isinstance(error, ConnectionEndedError):
+                # The connection goes, and who says so is on the way.
+                over.wait()
             if over.is_set():
                 return
             failures = 0 if error is None else failures + 1

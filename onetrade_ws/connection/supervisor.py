@@ -303,6 +303,7 @@ class Supervisor:
             self.last_error = detached(error)
             return Ending(error)
         self._memory.session_valid = True
+        loading = self._loading()
         try:
             with self._lock:
                 self._raise_if_stopped()
@@ -315,7 +316,7 @@ class Supervisor:
                     on_open=self._opened,
                     deliver=self._received,
                     wake=self._wake,
-                    loading=self._loading(),
+                    loading=loading,
                 )
         except OSError as error:
             # The process has no descriptors left; it may have some later.
