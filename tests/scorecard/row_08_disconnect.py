@@ -100,7 +100,7 @@ from onetrade_ws import OneTradeClient
 
 # A shell may have it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-client = OneTradeClient(sys.argv[1], session_id="s", access_token="t", connect_timeout=60)
+client = OneTradeClient(sys.argv[1], session_id="s", access_token="t", connect_timeout=60, snapshot=False)
 descriptors = len(os.listdir("/proc/self/fd"))
 def say(*words):
     print(*words, flush=True)

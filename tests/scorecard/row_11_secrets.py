@@ -180,6 +180,8 @@ class Trial:
             for request in server.requests:
                 if "oauth2/login" in request.target:
                     right = request.headers.get("api-key") == KEY
+                elif "/api/v1/trader/" in request.target:
+                    right = request.headers.get("authorization") == f"Bearer {TOKEN}"
                 elif request.method == "POST":
                     right = request.target.endswith(f"/ws/v1/{session}")
                 else:
