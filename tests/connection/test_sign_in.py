@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime, timedelta, timezone
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
@@ -13,11 +13,11 @@ from onetrade_ws import (
     Candle,
     ClientEventType,
     ConnectionState,
+    Event,
     NetworkError,
     NotConnectedError,
     OneTradeClient,
     RateLimitedError,
-    ReconnectPolicy,
     ServerError,
 )
 from onetrade_ws.simulator import Simulator
@@ -33,7 +33,6 @@ from tests.connection.conftest import (
 from tests.connection.hostile import TIMEOUT, HostileServer, Peer, passing_on
 
 NOON = datetime(2024, 3, 5, 12, tzinfo=timezone.utc)
-LIMITED = ReconnectPolicy(initial_delay=0.01, max_delay=0.05, max_attempts=3)
 
 
 def some_candles(client: OneTradeClient, **settings: Any) -> List[Candle]:
@@ -56,7 +55,7 @@ def _step(path: str, method: str) -> str:
 @pytest.fixture
 def keyed(simulator: Simulator, make_client: MakeClient) -> OneTradeClient:
     """A client with an API key, that loads nothing by itself."""
-    return make_client(simulator, api_key=simulator.api_key, snapshot=False)
+    return make_client(simulator, api_key=simulator.api_key)
 
 
 # -- an API key logs in ------------------------------------------------------------------------------------------------
@@ -88,8 +87,8 @@ def test_a_token_goes_into_a_header_as_it_is(make_client: MakeClient, token: str
         keyed = make_client(simulator, api_key=simulator.api_key)
         for client in (given, keyed):
             assert len(some_candles(client)) == 6
-        given.connect()
-        given.wait_for(ClientEventType.RESYNCED, timeout=TIMEOUT)
+        with given.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            given.connect()
 
 
 def test_two_threads_log_in_once(simulator: Simulator, keyed: OneTradeClient) -> None:
@@ -134,7 +133,7 @@ def test_a_token_that_expired_is_had_anew_for_a_call(simulator: Simulator, keyed
 def test_a_token_that_expired_is_had_anew_for_the_snapshot(
     simulator: Simulator, make_client: MakeClient
 ) -> None:
-    client = make_client(simulator, api_key=simulator.api_key)
+    client = make_client(simulator, api_key=simulator.api_key, snapshot=True)
     stream = client.events(ClientEventType.RESYNCED, ClientEventType.RESYNC_FAILED, timeout=TIMEOUT)
     simulator.refuse_calls(401, "expired", path="deals")
     client.connect()
@@ -223,9 +222,7 @@ def test_a_401_to_what_was_had_a_moment_ago_is_final(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_login_that_is_refused_is_final(
-    simulator: Simulator, keyed: OneTradeClient, status: int
-) -> None:
+def test_a_login_that_is_refused_is_final(simulator: Simulator, keyed: OneTradeClient, status: int) -> None:
     simulator.refuse_login(status, "no", times=None)
     for call in (keyed.connect, lambda: some_candles(keyed)):
         before = len(simulator.requests)
@@ -270,7 +267,7 @@ def test_403_is_final_without_a_login(simulator: Simulator, keyed: OneTradeClien
 def test_a_refused_snapshot_is_not_asked_for_again(
     simulator: Simulator, make_client: MakeClient, status: int
 ) -> None:
-    client = make_client(simulator)
+    client = make_client(simulator, snapshot=True)
     simulator.refuse_calls(status, "no", times=None)
     stream = connected(client, ClientEventType.RESYNC_FAILED, ClientEventType.RESYNCING, "much later")
     error = read_until(stream, lambda event: event.type is ClientEventType.RESYNC_FAILED)[-1].data
@@ -318,7 +315,7 @@ def test_a_login_for_a_call_without_credentials(
 
 @pytest.mark.parametrize("door", ["calls", "validation", "handshake"])
 def test_with_a_session_nothing_logs_in(simulator: Simulator, make_client: MakeClient, door: str) -> None:
-    client = make_client(simulator, snapshot=False)
+    client = make_client(simulator)
     stream = connected(client)
     getattr(simulator, f"refuse_{door}")(401, "expired", times=None)
     if door == "calls":
@@ -352,9 +349,14 @@ def test_what_was_in_force_before_is_kept_out_of_sight(
     assert old[0] != simulator.session_id
     for number, secret in enumerate((*old, simulator.session_id, simulator.access_token, simulator.api_key)):
         simulator.emit(f"number {number} is {secret}")
-        read_until(stream, lambda event, wanted=f"number {number}": str(event.type).startswith(wanted))
+        # Whatever its name is shown as, the event has it.
+        read_until(stream, named(f"number {number} is {secret}"))
         assert f"number {number} is" in caplog.text
         assert secret not in caplog.text
+
+
+def named(name: str) -> Callable[[Event], bool]:
+    return lambda event: event.type == name
 
 
 # -- threads -----------------------------------------------------------------------------------------------------------
@@ -366,14 +368,16 @@ class SlowLogin:
     def __init__(self, simulator: Simulator, hostile: MakeHostile) -> None:
         self.go_on = threading.Event()
         self._pass_on = passing_on(f"127.0.0.1:{simulator.port}", {})
-        self.server: HostileServer = hostile(http=passing_on(f"127.0.0.1:{simulator.port}", {"login": self._wait}))
+        self.server: HostileServer = hostile(
+            http=passing_on(f"127.0.0.1:{simulator.port}", {"login": self._wait})
+        )
 
     def _wait(self, peer: Peer) -> None:
         self.go_on.wait(TIMEOUT)
         self._pass_on(peer)
 
     def settings(self, simulator: Simulator) -> Dict[str, Any]:
-        return {"http_url": self.server.http_url, "api_key": simulator.api_key, "snapshot": False}
+        return {"http_url": self.server.http_url, "api_key": simulator.api_key}
 
 
 @pytest.fixture
