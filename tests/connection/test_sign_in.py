@@ -83,7 +83,7 @@ def test_a_call_goes_by_the_session_of_the_connection(simulator: Simulator, keye
 @pytest.mark.parametrize("token", ["a+b/c==", "a%20b", "to ken", '"quoted"', "~session-id~"])
 def test_a_token_goes_into_a_header_as_it_is(make_client: MakeClient, token: str) -> None:
     with Simulator(live=False, access_token=token) as simulator:
-        given = make_client(simulator)
+        given = make_client(simulator, snapshot=True)
         keyed = make_client(simulator, api_key=simulator.api_key)
         for client in (given, keyed):
             assert len(some_candles(client)) == 6
