@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from datetime import datetime, timezone
@@ -146,13 +147,14 @@ class Trader:
         at_most = int((end - from_).total_seconds()) // apart + 2
         found: Dict[datetime, Candle] = {}
         # What remains to be asked for. Before the epoch there is nothing.
-        spans = [(max(0, int(from_.timestamp())), int(end.timestamp()))]
+        spans = [(max(0, math.ceil(from_.timestamp())), int(end.timestamp()))]
         quiet = 0
         while spans:
             first, last = spans.pop()
             if first > last:
                 continue
-            count = min((last - first) // length + 1, _AT_A_TIME) if length else 0
+            # Whichever of "from" and this one the server goes by: it says the same.
+            count = min((last - first) // length + 2, _AT_A_TIME) if length else 0
             piece = self._piece(symbol_id, first, last, name, count, deadline)
             # One that was still growing when another piece was made is in that.
             fresh = [moment for moment in piece if from_ <= moment <= end and moment not in found]
@@ -163,10 +165,7 @@ class Trader:
                 quiet = 0
                 oldest, newest = int(min(fresh).timestamp()), int(max(fresh).timestamp())
                 # What a server that gives so many at a time has left out, before these or after them.
-                if oldest - first >= apart:
-                    spans.append((first, oldest - 1))
-                if last - newest >= apart:
-                    spans.append((newest + 1, last))
+                spans += [(first, oldest - apart), (newest + apart, last)]
             elif first + count * length <= last and length:
                 # It may have looked no further back than so many periods, and the market was closed.
                 quiet += count * length
@@ -177,9 +176,14 @@ class Trader:
     def _piece(
         self, symbol_id: int, first: int, last: int, resolution: str, count: int, deadline: Deadline
     ) -> Dict[datetime, Candle]:
-        query: Dict[str, Any] = {"symbol_id": symbol_id, "from": first, "to": last, "resolution": resolution}
+        query: Dict[str, Any] = {
+            "symbol_id": symbol_id,
+            "from": first,
+            # Nobody says whether one that begins then is meant; one too many is left out afterwards.
+            "to": last + 1,
+            "resolution": resolution,
+        }
         if count:
-            # Whichever of "from" and this one the server goes by: it says the same.
             query["count_back"] = count
         data = self._calls.get("candles", f"symbols/ticks/history/{symbol_id}", deadline, query)
         found: Dict[datetime, Candle] = {}
