@@ -316,14 +316,16 @@ class OneTradeClient:
         :raises UnknownSymbolError: when no symbol has this name; it lists those that look like it
         :raises OneTradeError: when the server cannot be asked for its symbols; use the id then
         """
-        self.send(EventMessageType.MARKET_SUBSCRIBE_SYMBOL, self._directory.id_of(symbol))
+        symbol_id = self._directory.id_of(symbol, self._http_deadline(None))
+        self.send(EventMessageType.MARKET_SUBSCRIBE_SYMBOL, symbol_id)
 
     def unsubscribe_market(self, symbol: Union[int, str]) -> None:
         """Receive the prices of a symbol no more: ``market_unsubscribe_symbol`` (specification).
 
         :param symbol: as for :meth:`subscribe_market`, and so are the errors raised
         """
-        self.send(EventMessageType.MARKET_UNSUBSCRIBE_SYMBOL, self._directory.id_of(symbol))
+        symbol_id = self._directory.id_of(symbol, self._http_deadline(None))
+        self.send(EventMessageType.MARKET_UNSUBSCRIBE_SYMBOL, symbol_id)
 
     def start_account_all(self) -> None:
         """Receive orders, positions, deals and so on: ``start_account_all`` (specification).
@@ -372,15 +374,17 @@ class OneTradeClient:
         :param to: the last; None: now. The candle of now is still growing
         :param resolution: minutes of a candle: 1, 5, 60, …; or what else the server knows: ``"D"``, ``"W"``
         :param timeout: seconds; None: the ``connect_timeout`` setting
-        :returns: the oldest first; none where there were no prices
-        :raises ValueError: when a time has no time zone, or the resolution is not above zero
+        :returns: the oldest first, each once; none where there were no prices. A pause of more than a month, for a
+            server that looks no further back at a time, is the beginning
+        :raises ValueError: when a time has no time zone, or the resolution is neither
         :raises UnknownSymbolError: when no symbol has this name
         :raises ServerError: when the server refuses: a symbol or a resolution that it does not know, for example
         :raises AnswerError: when the answer makes no sense
         :raises NetworkError: when no answer comes in time
         """
-        symbol_id, deadline = self._directory.id_of(symbol), self._http_deadline(timeout)
-        return self._connection.trader().candles(symbol_id, from_, to, resolution, deadline)
+        deadline = self._http_deadline(timeout)
+        symbol_id = self._directory.id_of(symbol, deadline)
+        return self._connection.ask(lambda trader: trader.candles(symbol_id, from_, to, resolution, deadline))
 
     def answer_requote(self, order: Order, accept: bool, *, timeout: Optional[float] = None) -> None:
         """Say yes or no to the price that the server offers for an order instead of the one asked for: what the
@@ -399,17 +403,14 @@ class OneTradeClient:
         :raises ServerError: the server is in trouble, or refuses the credentials (:exc:`.AuthenticationError`)
         :raises NetworkError: the server could not be asked
         """
-        account = self._account.account
-        self._connection.trader().answer_requote(
-            order.id,
-            order.account_id,
-            None if account is None else account.user_id,
-            accept,
-            self._http_deadline(timeout),
+        account, deadline = self._account.account, self._http_deadline(timeout)
+        user_id = None if account is None else account.user_id
+        self._connection.ask(
+            lambda trader: trader.answer_requote(order.id, order.account_id, user_id, accept, deadline)
         )
 
-    def _ask_for_symbols(self) -> Sequence[Symbol]:
-        return self._connection.trader().symbols(self._http_deadline(None))
+    def _ask_for_symbols(self, deadline: Deadline) -> Sequence[Symbol]:
+        return self._connection.ask(lambda trader: trader.symbols(deadline))
 
     def _http_deadline(self, timeout: Optional[float]) -> Deadline:
         return Deadline(self._settings.connect_timeout if timeout is None else timeout)

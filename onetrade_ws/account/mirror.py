@@ -89,7 +89,7 @@ class Account:
     """
 
     def __init__(self, history_limit: int, directory: Optional[Directory] = None) -> None:
-        self._directory = Directory(list) if directory is None else directory
+        self._directory = Directory(lambda _: ()) if directory is None else directory
         self._account: Optional[TradingAccount] = None
         # Guards everything below but the quotes: written on the thread that delivers, read on any.
         self._lock = threading.Lock()

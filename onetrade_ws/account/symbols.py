@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import threading
 from typing import Callable, Dict, Iterator, List, Mapping, Sequence, Union
 
+from ..deadline import Deadline
 from ..errors import UnknownSymbolError
 from ..protocol.models import Symbol
 
@@ -18,9 +18,10 @@ class Symbols(Mapping[Union[int, str], Symbol]):
 
     def __init__(self, symbols: Sequence[Symbol] = ()) -> None:
         self._by_id: Dict[int, Symbol] = {symbol.id: symbol for symbol in symbols}
-        self._by_name: Dict[str, Symbol] = {symbol.symbol: symbol for symbol in symbols}
+        self._by_name: Dict[str, List[Symbol]] = {}
         self._by_folded: Dict[str, List[Symbol]] = {}
         for symbol in symbols:
+            self._by_name.setdefault(symbol.symbol, []).append(symbol)
             self._by_folded.setdefault(symbol.symbol.casefold(), []).append(symbol)
 
     def __getitem__(self, key: Union[int, str]) -> Symbol:
@@ -28,19 +29,22 @@ class Symbols(Mapping[Union[int, str], Symbol]):
 
         :raises UnknownSymbolError: when there is none; a :exc:`KeyError`
         """
-        found = self._by_id.get(key) if isinstance(key, int) else self._by_name.get(key)
-        if found is None and isinstance(key, str):
-            candidates = self._by_folded.get(key.casefold(), [])
-            found = candidates[0] if len(candidates) == 1 else None
-        if found is None:
-            raise UnknownSymbolError(key, self._near(key))
-        return found
+        if isinstance(key, str):
+            candidates = self._by_name.get(key) or self._by_folded.get(key.casefold(), [])
+            if len(candidates) == 1:
+                return candidates[0]
+            raise UnknownSymbolError(key, self._near(key, candidates))
+        if key not in self._by_id:
+            raise UnknownSymbolError(key)
+        return self._by_id[key]
 
-    def _near(self, key: object) -> List[str]:
-        if not isinstance(key, str):
-            return []
-        folded = {name.casefold(): name for name in self._by_name}
-        return [folded[name] for name in difflib.get_close_matches(key.casefold(), folded, n=5)]
+    def _near(self, name: str, candidates: Sequence[Symbol]) -> List[str]:
+        if candidates:
+            # Which one is meant, only an id can say where they have the very same name.
+            names = [symbol.symbol for symbol in candidates]
+            return names if len(set(names)) == len(names) else [str(symbol.id) for symbol in candidates]
+        near = difflib.get_close_matches(name.casefold(), self._by_folded, n=5)
+        return [symbol.symbol for folded in near for symbol in self._by_folded[folded]][:5]
 
     def __iter__(self) -> Iterator[Union[int, str]]:
         return iter(self._by_id)
@@ -55,23 +59,21 @@ class Symbols(Mapping[Union[int, str], Symbol]):
 class Directory:
     """What is known of the symbols. Every method on any thread.
 
-    :param load: asks the server; blocks
+    :param load: asks the server; blocks until the deadline
     """
 
-    def __init__(self, load: Callable[[], Sequence[Symbol]]) -> None:
+    def __init__(self, load: Callable[[Deadline], Sequence[Symbol]]) -> None:
         self._load = load
         #: The symbols as they were told last; none before the first time.
         self.symbols = Symbols()
-        # Guards that one thread asks, which the others wait for. Held while the server is asked.
-        self._loading = threading.Lock()
 
     def put(self, symbols: Sequence[Symbol]) -> None:
         """These there are now."""
         self.symbols = Symbols(symbols)
 
-    def id_of(self, symbol: Union[int, str]) -> int:
-        """The id of a symbol that is given by its id, as it is, or by its name. Blocks, for a name, while the symbols
-        are not known yet.
+    def id_of(self, symbol: Union[int, str], deadline: Deadline) -> int:
+        """The id of a symbol that is given by its id, as it is, or by its name. Blocks until ``deadline``, for a name,
+        while the symbols are not known yet.
 
         :raises UnknownSymbolError: when no symbol has this name
         :raises OneTradeError: when the server cannot be asked
@@ -79,7 +81,5 @@ class Directory:
         if not isinstance(symbol, str):
             return symbol
         if not self.symbols:
-            with self._loading:
-                if not self.symbols:
-                    self.put(self._load())
+            self.put(self._load(deadline))
         return self.symbols[symbol].id

@@ -8,11 +8,24 @@ import threading
 import time
 from typing import Callable, Optional
 
-from ..errors import AccountUpdatesStoppedError, ConnectionEndedError, NotFoundError, OneTradeError, detached
+from ..errors import (
+    AccountUpdatesStoppedError,
+    AuthenticationError,
+    CertificateError,
+    ConnectionEndedError,
+    NotFoundError,
+    OneTradeError,
+    RateLimitedError,
+    detached,
+)
 from ..protocol.events import ClientEventType, Event
 from ..protocol.snapshot import Snapshot
 
 logger = logging.getLogger("onetrade_ws.account")
+
+
+# Another attempt would get the same answer: the next connection makes one all the same.
+_FINAL = (AuthenticationError, CertificateError, NotFoundError)
 
 
 class Synchronizer:
@@ -55,11 +68,11 @@ class Synchronizer:
         self.request()
 
     def tries_again_after(self, error: OneTradeError) -> bool:
-        """Whether it loads again, on the same connection: by itself, but for what the server does not offer; or because
-        account updates are wanted again."""
+        """Whether it loads again, on the same connection: by itself, but for what the server refuses for good or does
+        not offer; or because account updates are wanted again."""
         if isinstance(error, AccountUpdatesStoppedError):
             return self._wanted
-        return self._delay is not None and not isinstance(error, NotFoundError)
+        return self._delay is not None and not isinstance(error, _FINAL)
 
     def wake(self) -> None:
         """Let :meth:`run` look whether it is over. On any thread."""
@@ -83,9 +96,7 @@ class Synchronizer:
             if over.is_set():
                 return
             failures = 0 if error is None else failures + 1
-            patience = None
-            if error is not None and self._delay is not None and self.tries_again_after(error):
-                patience = self._delay(failures)
+            patience = self._patience(error, failures)
             self._log(error, patience)
             self._pause(over, patience)
 
@@ -104,6 +115,16 @@ class Synchronizer:
             return None
         self._say_if_wanted(ClientEventType.RESYNC_FAILED, problem)
         return problem
+
+    def _patience(self, error: Optional[OneTradeError], failures: int) -> Optional[float]:
+        """Seconds until it is worth another try; None: not by itself."""
+        if error is None or self._delay is None or not self.tries_again_after(error):
+            return None
+        patience = self._delay(failures)
+        if isinstance(error, RateLimitedError) and error.retry_after is not None:
+            patience = max(patience, error.retry_after)
+        # Longer than this, no thread can wait.
+        return min(patience, threading.TIMEOUT_MAX)
 
     def _pause(self, over: threading.Event, patience: Optional[float]) -> None:
         """Until it is time to load again, or over."""

@@ -66,12 +66,14 @@ def refusal(
 def _seconds(retry_after: str) -> Optional[float]:
     """What ``Retry-After`` says (RFC 9110, 10.2.3): seconds, or a date."""
     text = retry_after.strip()
-    if text.isascii() and text.isdigit() and len(text) <= 9:
+    if text.isascii() and text.isdigit():
+        # However many digits: Python does not read integers of thousands of them.
         return float(text)
-    date = parsedate_tz(text)
     try:
+        date = parsedate_tz(text)
         return None if date is None else max(0.0, mktime_tz(date) - time.time())
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, IndexError, TypeError):
+        # What the standard library makes of dates that are none.
         return None
 
 

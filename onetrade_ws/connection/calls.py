@@ -24,8 +24,9 @@ from ..errors import (
     detached,
 )
 from ..protocol.codec import load_json
-from .answers import envelope, refusal
-from .credentials import ACCESS_TOKEN, Credentials
+from ..protocol.structure import describe
+from .answers import refusal
+from .credentials import BEARER_TOKEN, Credentials
 from .exchange import Answer, Exchange
 from .routes import Routes
 from .sign_in import SignIn
@@ -52,21 +53,21 @@ class Calls:
         self._sign_in = sign_in
         self._context = context
         self._routes = routes
-        self._stop = threading.Event()
-        # Guards that abort() misses no request.
-        self._lock = threading.Lock()
+        # Guards the next two, so that abort() misses no request. Waited on for the abort.
+        self._changed = threading.Condition()
         self._exchange: Optional[Exchange] = None
+        self._aborted: Optional[OneTradeError] = None
         # That of the call itself, not of a login for it.
         self._request: Optional[Exchange] = None
-        self._aborted: Optional[OneTradeError] = None
 
     def abort(self, error: OneTradeError) -> None:
         """End the call under way with ``error``, and every later one. Does not block."""
-        with self._lock:
+        with self._changed:
             self._aborted = self._aborted or error
-            self._stop.set()
-            if self._exchange is not None:
-                self._exchange.abort(error)
+            self._changed.notify_all()
+            exchange = self._exchange
+        if exchange is not None:
+            exchange.abort(error)
 
     def get(self, step: str, path: str, deadline: Deadline, query: Optional[Mapping[str, Any]] = None) -> Any:
         """What a call reads: the ``data`` of its answer. Blocks until ``deadline``.
@@ -75,8 +76,8 @@ class Calls:
         :param path: below ``/api/v1/trader/``
         :raises ServerError: when the server refuses (:exc:`.AuthenticationError`, :exc:`.NotFoundError`,
             :exc:`.RateLimitedError`)
-        :raises AnswerError: when the answer is no envelope with data
-        :raises NetworkError: when no answer comes in time, or it is too large
+        :raises AnswerError: when the answer is no envelope with data, or too large
+        :raises NetworkError: when no answer comes in time
         :raises CertificateError: when the server's certificate is not accepted
         """
         url = self._url(path) + (f"?{urlencode(query)}" if query else "")
@@ -97,53 +98,56 @@ class Calls:
                 raise problem
             with contextlib.suppress(Exception):
                 logger.warning("%s; trying again in %.1f s", problem, delay)
-            self._stop.wait(delay)
+            with self._changed:
+                Deadline(delay).wait_for(self._changed, lambda: self._aborted is not None)
 
-    def post(self, step: str, path: str, content: Mapping[str, Any], deadline: Deadline) -> Any:
-        """What came of a call that acts: the ``data`` of its answer, None where it holds none. Blocks until
-        ``deadline``. Asked for once; only a refused token is renewed, as the server has not acted then.
+    def post(self, step: str, path: str, content: Mapping[str, Any], deadline: Deadline) -> None:
+        """Have the server act. Blocks until ``deadline``. Asked for once; only a refused token is renewed, as the
+        server has not acted then.
 
         :param step: what the call is for, in messages
         :param path: below ``/api/v1/trader/``
-        :raises ServerError: when the server refuses
+        :raises ServerError: when the server refuses; with another ``step``, it was not asked at all
         :raises OutcomeUnknownError: when it may have acted or not
         :raises NetworkError: when it cannot have acted
         """
         body = json.dumps(content).encode("ascii")
         problem: OneTradeError
         try:
-            answer = self._ask(step, "POST", self._url(path), body, deadline)
-        except NetworkError as error:
+            self._ask(step, "POST", self._url(path), body, deadline)
+        except (NetworkError, AnswerError, ServerError) as error:
             if self._request is None or not self._request.is_sent:
                 raise
-            problem = error
-        except ServerError as error:
-            # Some proxy on the way gave up waiting: the server itself may go on.
-            if error.status < 500:
+            # Some proxy on the way gave up waiting, with 5xx: the server itself may go on.
+            if isinstance(error, ServerError) and error.status < 500:
                 raise
             problem = error
         else:
-            return (envelope(answer.body) or {}).get("data")
+            return
         raise OutcomeUnknownError(step, detached(problem))
 
     def _url(self, path: str) -> str:
         return f"{self._settings.http_url}/api/v1/trader/{path}"
 
     def _begin_exchange(self) -> Exchange:
-        with self._lock:
+        with self._changed:
             if self._aborted is not None:
                 raise detached(self._aborted)
             self._exchange = Exchange(self._context, self._routes.http)
             return self._exchange
 
-    def _ask(self, step: str, method: str, url: str, content: Optional[bytes], deadline: Deadline) -> Answer:
-        """The answer, when it is none that refuses; of a token that is refused, the answer to the next one."""
+    def _ask(
+        self, step: str, method: str, url: str, content: Optional[bytes], deadline: Deadline
+    ) -> Mapping[str, Any]:
+        """The envelope of the answer, when it is none that refuses; of a token that is refused, that of the answer to
+        the next one."""
         self._request = None
         before = self._sign_in.credentials
         credentials = self._sign_in.obtain(self._begin_exchange(), deadline)
         try:
             return self._ask_as(credentials, step, method, url, content, deadline)
         except AuthenticationError as error:
+            # One that was had a moment ago is not renewed.
             if credentials is not before:
                 raise
             self._request = None
@@ -158,18 +162,21 @@ class Calls:
         url: str,
         content: Optional[bytes],
         deadline: Deadline,
-    ) -> Answer:
-        headers = {"Authorization": f"Bearer {ACCESS_TOKEN}"}
+    ) -> Mapping[str, Any]:
+        headers = {"Authorization": f"Bearer {BEARER_TOKEN}"}
         if content is not None:
             headers["Content-Type"] = "application/json"
         exchange = self._request = self._begin_exchange()
         answer = exchange.request(
             step, method, url, headers, credentials, deadline, content=content, limit=_LIMIT
         )
-        error = refusal(step, answer.status, answer.body, credentials, answer.retry_after)
-        if error is not None:
-            raise error
-        return answer
+        accepted = 200 <= answer.status <= 299
+        envelope = _envelope(step, answer) if accepted else {}
+        if not accepted or envelope.get("success") is False:
+            error = refusal(step, answer.status, answer.body, credentials, answer.retry_after)
+            if error is not None:
+                raise error
+        return envelope
 
 
 def _may_pass(error: OneTradeError) -> bool:
@@ -178,14 +185,28 @@ def _may_pass(error: OneTradeError) -> bool:
     return isinstance(error, NetworkError)
 
 
-def _data(step: str, answer: Answer) -> Any:
-    """The ``data`` of an envelope (vendor SDK)."""
+def _envelope(step: str, answer: Answer) -> Mapping[str, Any]:
+    """The envelope of an answer (vendor SDK), and nothing else: what looks like one says nothing.
+
+    :raises AnswerError: when it is none
+    """
     try:
         content = load_json(answer.body)
     except DecodeError as error:
-        problem = AnswerError(step, error.path, error.reason)
+        problem = AnswerError(step, error.path, error.reason if answer.body else "nothing")
     else:
-        if type(content) is dict and "data" in content:
-            return content["data"]
-        problem = AnswerError(step, "$", "expected an envelope with data")
+        if type(content) is not dict:
+            problem = AnswerError(step, "$", f"expected an envelope, got {describe(content)}")
+        elif type(content.get("success", True)) is not bool:
+            problem = AnswerError(
+                step, "$.success", f"expected a boolean, got {describe(content['success'])}"
+            )
+        else:
+            return content
     raise problem
+
+
+def _data(step: str, envelope: Mapping[str, Any]) -> Any:
+    if "data" not in envelope:
+        raise AnswerError(step, "$.data", "required field missing")
+    return envelope["data"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 from ..config import Settings
 from ..deadline import Deadline
@@ -23,6 +23,8 @@ from .sign_in import SignIn
 from .subscriptions import Subscriptions
 from .supervisor import Counters, Memory, Supervisor
 from .trader import Trader
+
+T = TypeVar("T")
 
 # Seconds that the reader thread gets, once the connect timeout is over, to say so itself.
 _GRACE = 1.0
@@ -98,7 +100,7 @@ class Connection:
 
     def hide_in(self, text: str) -> str:
         """``text`` without the secrets of this connection."""
-        return self._sign_in.credentials.hide_in(text)
+        return self._sign_in.hide_in(text)
 
     def _on_change(self, event: Event) -> None:
         if event.data.new is OPEN:
@@ -192,13 +194,21 @@ class Connection:
     def _loading(self) -> Optional[Loading]:
         if not self._settings.snapshot:
             return None
-        return Loading(self._load, self._wake_loading, self.trader())
+        return Loading(self._load, self._wake_loading, self._trader())
 
-    def trader(self) -> Trader:
-        """For calls of the trader's API, on one thread.
+    def ask(self, call: Callable[[Trader], T]) -> T:
+        """What a call of the trader's API says; blocks. What it raises has no past: the frames behind it know what the
+        server said, and a server likes to quote requests.
 
         :raises ConfigurationError: when the environment's proxy or CA bundle makes no sense
         """
+        try:
+            return call(self._trader())
+        except OneTradeError as error:
+            problem = detached(error)
+        raise problem
+
+    def _trader(self) -> Trader:
         return Trader(Calls(self._settings, self._sign_in, self._tls_context(), find_routes(self._settings)))
 
     def send(self, event_type: str, data: Any = None) -> OutgoingMessage:

@@ -15,9 +15,11 @@ import attrs
 #: there knows none. Unreserved characters alone: no address that is normalised changes them.
 SESSION_ID = "~session-id~"
 ACCESS_TOKEN = "~access-token~"  # noqa: S105 - it stands for one
+#: The access token in a header, where nothing is quoted.
+BEARER_TOKEN = "~bearer-token~"  # noqa: S105 - likewise
 API_KEY = "~api-key~"
 
-_PLACEHOLDER = re.compile(b"~(?:session-id|access-token|api-key)~")
+_PLACEHOLDER = re.compile(b"~(?:session-id|access-token|bearer-token|api-key)~")
 # What is shorter occurs by chance.
 _SHORTEST = 8
 # Texts, and characters in them, that are searched for the sake of one, however often it is escaped.
@@ -43,10 +45,11 @@ class Credentials:
         values = {
             SESSION_ID: quote(self.session_id, safe=""),
             ACCESS_TOKEN: quote(self.access_token, safe=""),
+            BEARER_TOKEN: self.access_token,
             API_KEY: self.api_key or "",
         }
         # In one pass: a secret may look like a placeholder.
-        return _PLACEHOLDER.sub(lambda found: values[found.group().decode("ascii")].encode("ascii"), request)
+        return _PLACEHOLDER.sub(lambda found: values[found.group().decode("ascii")].encode("utf-8"), request)
 
     def hide_in(self, text: str) -> str:
         """``text`` without them, however they are written. A server likes to quote requests."""

@@ -20,7 +20,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..config import host_and_port
 from ..deadline import Deadline
-from ..errors import CertificateError, NetworkError, OneTradeError, detached
+from ..errors import AnswerError, CertificateError, NetworkError, OneTradeError, detached
 from .credentials import Credentials
 from .stream import Stream
 
@@ -62,19 +62,23 @@ class Exchange:
         # valid whatever TLS wraps around the first.
         self._stream: Optional[Stream] = None
         self._guard: Optional[socket.socket] = None
-        self._aborted: Optional[OneTradeError] = None
+        #: What it was ended with.
+        self.aborted: Optional[OneTradeError] = None
+        #: Called when it is ended: wakes who waits for something else before the request.
+        self.on_abort: Callable[[], None] = _nothing
         #: Whether some of a request may have gone out.
         self.is_sent = False
 
     def abort(self, error: OneTradeError) -> None:
         """End the request under way with ``error``, and every later one. Does not block."""
         with self._lock:
-            self._aborted = self._aborted or error
+            self.aborted = self.aborted or error
             if self._stream is not None:
                 self._stream.abort(error)
             if self._guard is not None:
                 with contextlib.suppress(OSError):
                     self._guard.shutdown(socket.SHUT_RDWR)
+        self.on_abort()
 
     def request(
         self,
@@ -93,8 +97,10 @@ class Exchange:
         :param step: what the request is for, in messages
         :param credentials: what the placeholders in ``url`` and ``headers`` stand for
         :param content: the request's body
-        :param limit: bytes that the answer's body may have; None: of what is larger, the beginning will do
-        :raises NetworkError: when no whole answer comes in time, or none at all, or it is larger
+        :param limit: bytes that the body of an answer that is no refusal may have; None: of what is larger, the
+            beginning will do
+        :raises NetworkError: when no whole answer comes in time, or none at all
+        :raises AnswerError: when it is larger
         :raises CertificateError: when the server's certificate is not accepted
         """
         host = host_and_port(url)
@@ -106,19 +112,20 @@ class Exchange:
         if remaining is not None:
             timer = threading.Timer(remaining, self.abort, [late])
             timer.name, timer.daemon = "onetrade-ws HTTP deadline", True
-            timer.start()
         try:
+            if timer is not None:
+                timer.start()
             request = requests.Request(method, url, headers=dict(headers), data=content)
             answer = self._request(step, host, request, credentials, deadline, limit)
             # What was cut looks like an answer, when it was cut in its head.
-            if self._aborted is None:
+            if self.aborted is None:
                 return answer
-            problem = self._aborted
+            problem = self.aborted
         except OneTradeError as error:
             # Or like a network failure.
-            problem = self._aborted or error
+            problem = self.aborted or error
         finally:
-            if timer is not None:
+            if timer is not None and timer.ident is not None:
                 timer.cancel()
                 timer.join()
             self._forget_connection()
@@ -149,8 +156,13 @@ class Exchange:
                 with session.send(
                     session.prepare_request(request), timeout=None, allow_redirects=False, stream=True
                 ) as response:
-                    retry_after = response.headers.get("Retry-After", "")
-                    return Answer(response.status_code, _body(response, limit), retry_after)
+                    status, retry_after = response.status_code, response.headers.get("Retry-After", "")
+                    if limit is None or not 200 <= status <= 299:
+                        return Answer(status, _body(response, _LOOKED_AT), retry_after)
+                    body = _body(response, limit + 1)
+                    if len(body) <= limit:
+                        return Answer(status, body, retry_after)
+                    problem = AnswerError(step, "$", f"more than {limit} bytes")
         except requests.exceptions.SSLError as error:
             problem = _tls_problem(step, host, error)
         except OneTradeError as error:
@@ -166,11 +178,11 @@ class Exchange:
         """
         stream = Stream(host, 0.0, self._tunnel)
         with self._lock:
-            if self._aborted is None:
+            if self.aborted is None:
                 self._stream = stream
         try:
-            if self._aborted is not None:
-                raise self._aborted
+            if self.aborted is not None:
+                raise self.aborted
             try:
                 stream.connect(*peer, deadline)
             except NetworkError as error:
@@ -182,11 +194,11 @@ class Exchange:
             stream.close()
         with self._lock:
             self._stream = None
-            if self._aborted is None:
+            if self.aborted is None:
                 self._guard = sock.dup()
                 return sock
         sock.close()
-        raise self._aborted
+        raise self.aborted
 
     def _forget_connection(self) -> None:
         with self._lock:
@@ -194,6 +206,10 @@ class Exchange:
             if self._guard is not None:
                 self._guard.close()
                 self._guard = None
+
+
+def _nothing() -> None:
+    """Nobody waits."""
 
 
 class _Session(requests.Session):
@@ -335,8 +351,8 @@ def _pool_classes(open_connection: Any, reveal: Callable[[bytes], bytes], limit:
     return {"http": HttpPool, "https": HttpsPool}
 
 
-def _body(response: requests.Response, limit: Optional[int]) -> bytes:
-    """The body as far as it is looked at, unpacked.
+def _body(response: requests.Response, enough: int) -> bytes:
+    """The first so many bytes of the body, unpacked.
 
     Not by urllib3, which unpacks as many times as the answer says, and in some versions whatever that comes to.
     """
@@ -344,16 +360,12 @@ def _body(response: requests.Response, limit: Optional[int]) -> bytes:
     unpacker = zlib.decompressobj(_ZLIB_OR_GZIP) if packing in ("gzip", "x-gzip", "deflate") else None
     if unpacker is None and packing not in ("", "identity"):
         raise OSError(errno.EPROTO, "its answer is packed in a way that nobody asked for")
-    # One more, to see that there is more.
-    enough = _LOOKED_AT if limit is None else limit + 1
     body = bytearray()
     try:
         for chunk in response.raw.stream(_CHUNK, decode_content=False):
             body += chunk if unpacker is None else unpacker.decompress(chunk, enough)
             if len(body) >= enough:
-                if limit is None:
-                    return bytes(body[:enough])
-                raise OSError(errno.EMSGSIZE, f"its answer is larger than {limit} bytes")
+                return bytes(body[:enough])
     except zlib.error:
         raise OSError(errno.EPROTO, "its answer cannot be unpacked") from None
     if body and unpacker is not None and not unpacker.eof:

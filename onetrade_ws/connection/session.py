@@ -59,8 +59,8 @@ def log_in(settings: Settings, exchange: Exchange, deadline: Deadline) -> Creden
     """
     url = f"{settings.http_url}/api/v1/oauth2/login?remember_me=false&grant_type=api_key"
     key = Credentials(api_key=settings.api_key)
-    status, body, _ = exchange.request("login", "POST", url, {"API-Key": API_KEY}, key, deadline)
-    error = refusal("login", status, body, key)
+    status, body, retry_after = exchange.request("login", "POST", url, {"API-Key": API_KEY}, key, deadline)
+    error = refusal("login", status, body, key, retry_after)
     if error is not None:
         raise error
     data = (envelope(body) or {}).get("data")
@@ -88,7 +88,8 @@ def validate_session(
     :raises CertificateError: when the server's certificate is not accepted
     """
     url = f"{settings.http_url}/ws/v1/{SESSION_ID}"
-    status, body, _ = exchange.request("session validation", "POST", url, {}, credentials, deadline)
-    error = refusal("session validation", status, body, credentials)
+    step = "session validation"
+    status, body, retry_after = exchange.request(step, "POST", url, {}, credentials, deadline)
+    error = refusal(step, status, body, credentials, retry_after)
     if error is not None:
         raise error

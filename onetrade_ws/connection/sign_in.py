@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import Optional
+from typing import Optional, Tuple
 
-from ..config import Settings
+from ..config import Settings, host_and_port
 from ..deadline import Deadline
-from ..errors import AuthenticationError, NetworkError
+from ..errors import AuthenticationError, NetworkError, detached
 from .credentials import Credentials
 from .exchange import Exchange
 from .session import log_in
+
+# How many credentials that were in force before are kept out of sight, too: a connection may still use them.
+_REMEMBERED = 10
 
 
 class SignIn:
@@ -18,9 +21,11 @@ class SignIn:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Guards that one thread logs in at a time, which the others wait for, up to their deadlines: two logins could
-        # give two sessions. Held while the server is asked.
-        self._lock = threading.Lock()
+        # Guards the next four, and that one thread logs in at a time, for two logins could give two sessions. The
+        # others wait on it, up to their deadlines.
+        self._changed = threading.Condition()
+        self._logging_in = False
+        self._earlier: Tuple[Credentials, ...] = ()
         #: The credentials in force, or the last that were; without a session before the first login.
         self.credentials = Credentials(api_key=settings.api_key)
         self._usable = False
@@ -32,6 +37,12 @@ class SignIn:
     def can_log_in(self) -> bool:
         """Whether there is an API key, so that refused credentials can be had anew."""
         return self._settings.api_key is not None
+
+    def hide_in(self, text: str) -> str:
+        """``text`` without the secrets that are in force, or were."""
+        for credentials in (self.credentials, *self._earlier):
+            text = credentials.hide_in(text)
+        return text
 
     def forget(self) -> None:
         """Log in anew, where that is possible, before the next use: a life of the connection begins. Does not wait for
@@ -61,12 +72,30 @@ class SignIn:
         return self._log_in(old, exchange, deadline)
 
     def _log_in(self, old: Optional[Credentials], exchange: Exchange, deadline: Deadline) -> Credentials:
-        if not deadline.acquire(self._lock):
-            raise NetworkError("login", self._settings.host, "no answer in time")
+        exchange.on_abort = self._wake
+        with self._changed:
+            waited = deadline.wait_for(
+                self._changed, lambda: not self._logging_in or exchange.aborted is not None
+            )
+            if exchange.aborted is not None:
+                raise detached(exchange.aborted)
+            if not waited:
+                raise NetworkError("login", host_and_port(self._settings.http_url), "no answer in time")
+            if self._usable and self.credentials is not old:
+                return self.credentials
+            self._logging_in = True
+        fresh: Optional[Credentials] = None
         try:
-            if not self._usable or self.credentials is old:
-                self.credentials = log_in(self._settings, exchange, deadline)
-                self._usable = True
-            return self.credentials
+            fresh = log_in(self._settings, exchange, deadline)
+            return fresh
         finally:
-            self._lock.release()
+            with self._changed:
+                self._logging_in = False
+                if fresh is not None:
+                    self._earlier = (self.credentials, *self._earlier)[:_REMEMBERED]
+                    self.credentials, self._usable = fresh, True
+                self._changed.notify_all()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()

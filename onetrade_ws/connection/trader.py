@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar, Union
@@ -30,8 +32,6 @@ B = TypeVar("B", Order, Position)
 
 # The account is read again when it changed while the deals were read, at most so often.
 _READINGS = 5
-# Requests for the candles of one question: a server gives so many at a time, and nobody knows how many.
-_PIECES = 1000
 
 
 class Trader:
@@ -130,72 +130,113 @@ class Trader:
         deadline: Deadline,
     ) -> List[Candle]:
         """``GET symbols/ticks/history/{id}``: those that begin from ``from_`` to ``to``, the oldest first, however
-        many the server gives at a time: in pieces, from the newest.
+        many the server gives at a time, from whichever end.
 
-        :raises ValueError: when a time has no time zone, or the resolution is not above zero
+        :raises ValueError: when a time has no time zone, or the resolution is none
         """
-        start, end = from_, datetime.now(timezone.utc) if to is None else to
-        for name, moment in (("from_", start), ("to", end)):
-            if moment.tzinfo is None:
+        end = datetime.now(timezone.utc) if to is None else to
+        for name, moment in (("from_", from_), ("to", end)):
+            if moment.utcoffset() is None:
                 raise ValueError(f"{name} has no time zone: whose {moment.isoformat()} is meant?")
-        resolution = str(resolution)
-        if not resolution or resolution.lstrip("0") == "" or resolution.startswith("-"):
+        name = str(resolution)
+        if _RESOLUTION.fullmatch(name) is None:
             raise ValueError(f"resolution={resolution!r}: minutes of a candle, or a name like D")
+        length = 60 * (_MINUTES.get(name.upper()) or (int(name) if name.isdigit() else 0))
+        # Seconds from the beginning of a candle to that of the next one, at least: days are shorter in spring.
+        apart = max(1, length - length // 10)
+        at_most = int((end - from_).total_seconds()) // apart + 2
         found: Dict[datetime, Candle] = {}
-        until = int(end.timestamp())
-        first = int(start.timestamp())
-        for _ in range(_PIECES):
-            piece = self._piece(symbol_id, first, until, resolution, deadline)
-            fresh = [one for one in piece if start <= one.time <= end and one.time not in found]
-            if not fresh:
-                break
-            # One that was still growing when the piece before was made is in that.
-            found.update((one.time, one) for one in fresh)
-            oldest = min(one.time for one in fresh)
-            until = int(oldest.timestamp()) - 1
-            if until < first:
-                break
+        # What remains to be asked for. Before the epoch there is nothing.
+        spans = [(max(0, math.ceil(from_.timestamp())), int(end.timestamp()))]
+        quiet = 0
+        while spans:
+            first, last = spans.pop()
+            if first > last:
+                continue
+            # Whichever of "from" and this one the server goes by: it says the same.
+            count = min((last - first) // length + 2, _AT_A_TIME) if length else 0
+            piece = self._piece(symbol_id, first, last, name, count, deadline)
+            # One that was still growing when another piece was made is in that.
+            fresh = [moment for moment in piece if from_ <= moment <= end and moment not in found]
+            found.update((moment, piece[moment]) for moment in fresh)
+            if len(found) > at_most:
+                raise AnswerError("candles", "$.data", "more candles than there is time for")
+            if fresh:
+                quiet = 0
+                oldest, newest = int(min(fresh).timestamp()), int(max(fresh).timestamp())
+                # What a server that gives so many at a time has left out, before these or after them.
+                spans += [(first, oldest - apart), (newest + apart, last)]
+            elif first + count * length <= last and length:
+                # It may have looked no further back than so many periods, and the market was closed.
+                quiet += count * length
+                if quiet < _LONGEST_PAUSE:
+                    spans.append((first, last - count * length))
         return [found[moment] for moment in sorted(found)]
 
     def _piece(
-        self, symbol_id: int, first: int, until: int, resolution: str, deadline: Deadline
-    ) -> List[Candle]:
-        query: Dict[str, Any] = {"symbol_id": symbol_id, "from": first, "to": until, "resolution": resolution}
-        minutes = _MINUTES.get(resolution) or (int(resolution) if resolution.isdigit() else 0)
-        if minutes:
-            # Whichever of "from" and this one the server goes by: it says the same.
-            query["count_back"] = min((until - first) // (60 * minutes) + 1, _AT_A_TIME)
+        self, symbol_id: int, first: int, last: int, resolution: str, count: int, deadline: Deadline
+    ) -> Dict[datetime, Candle]:
+        query: Dict[str, Any] = {
+            "symbol_id": symbol_id,
+            "from": first,
+            # Nobody says whether one that begins then is meant; one too many is left out afterwards.
+            "to": last + 1,
+            "resolution": resolution,
+        }
+        if count:
+            query["count_back"] = count
         data = self._calls.get("candles", f"symbols/ticks/history/{symbol_id}", deadline, query)
-        return _made("candles", lambda: structure_each(data, Candle))
+        found: Dict[datetime, Candle] = {}
+        for number, one in enumerate(_made("candles", lambda: structure_each(data, Candle))):
+            if found.setdefault(one.time, one) != one:
+                raise AnswerError(
+                    "candles", f"$.data[{number}]", "the same time twice, and not the same twice"
+                )
+        return found
 
     def answer_requote(
         self, order_id: int, account_id: int, user_id: Optional[int], accept: bool, deadline: Deadline
     ) -> None:
         """``POST orders/{id}/approval``. What comes of it, events say.
 
+        :param user_id: None: the server is asked for it first; one that does not say has to do without
         :raises RequoteOverError: too late
         :raises RequoteRefusedError: the server refuses it all the same
         :raises UnknownOrderError: the server knows no such order
         :raises OutcomeUnknownError: when it may have acted or not
         """
+        if user_id is None:
+            user_id = self._user_id(deadline)
         content = {"id": order_id, "account_id": account_id, "user_id": user_id, "approved": accept}
         if user_id is None:
             del content["user_id"]
+        step = "requote answer"
         problem: OneTradeError
         try:
-            self._calls.post("requote answer", f"orders/{order_id}/approval", content, deadline)
-        except NotFoundError as error:
-            problem = UnknownOrderError(order_id, error.message)
+            self._calls.post(step, f"orders/{order_id}/approval", content, deadline)
         except (AuthenticationError, RateLimitedError):
             raise
         except ServerError as error:
-            waits = self._waits_for_answer(order_id, deadline)
-            if waits is None:
+            if error.step != step:
+                # The login, without which it was not asked.
                 raise
-            problem = (RequoteRefusedError if waits else RequoteOverError)(order_id, error.message)
+            if isinstance(error, NotFoundError):
+                problem = UnknownOrderError(order_id, error.message)
+            else:
+                waits = self._waits_for_answer(order_id, deadline)
+                if waits is None:
+                    raise
+                problem = (RequoteRefusedError if waits else RequoteOverError)(order_id, error.message)
         else:
             return
         raise problem
+
+    def _user_id(self, deadline: Deadline) -> Optional[int]:
+        """Whose account it is; None when the server does not say."""
+        try:
+            return self.account(deadline).user_id
+        except (NotFoundError, AnswerError):
+            return None
 
     def _waits_for_answer(self, order_id: int, deadline: Deadline) -> Optional[bool]:
         """Whether an order is requoted; None when the server does not say."""
@@ -205,10 +246,13 @@ class Trader:
             return None
 
 
+_RESOLUTION = re.compile("0*[1-9][0-9]*[A-Za-z]*|[A-Za-z]+")
 # Of names of resolutions; others are minutes.
 _MINUTES = {"D": 1440, "1D": 1440, "W": 10_080, "1W": 10_080}
 # Candles that are asked for together.
 _AT_A_TIME = 5000
+# Seconds that a market may be closed, or without a price, and have older candles.
+_LONGEST_PAUSE = 31 * 86_400
 
 
 def _offered(call: Callable[[], T]) -> Optional[T]:

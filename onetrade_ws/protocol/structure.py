@@ -114,8 +114,8 @@ def _time(value: object, _: object) -> Optional[datetime]:
 def _moment(value: object, _: object) -> datetime:
     """A time that must be set: seconds or milliseconds since the epoch, or text."""
     if type(value) is int or type(value) is float:
-        seconds = value / 1000 if abs(value) >= _LATEST_IN_SECONDS else value
         try:
+            seconds = value / 1000 if abs(value) >= _LATEST_IN_SECONDS else value
             return datetime.fromtimestamp(seconds, timezone.utc)
         except (ValueError, OverflowError, OSError):
             raise ValueError("a time beyond what Python knows") from None

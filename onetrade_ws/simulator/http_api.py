@@ -68,8 +68,10 @@ class Api:
     def _handle(self, request: ParsedRequest, match: Match[str], handler: _Handler) -> Response:
         if request.path.startswith(_TRADER):
             scheme, _, token = request.headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not self._sessions.authorized(token.strip()):
-                return envelope(401, message="unknown access token")
+            token = token.strip() if scheme.lower() == "bearer" else ""
+            refusal = self._sessions.refuse_call(request.path[len(_TRADER) :], token)
+            if refusal is not None:
+                return refusal
         try:
             answer = handler(self, request, match)
         except Refused as error:

@@ -32,34 +32,37 @@ class Refusals:
         times: Optional[int],
         body: Body = None,
         headers: Optional[Mapping[str, str]] = None,
+        path: str = "",
     ) -> None:
-        """Refuses the next `times` callers; None: everyone until `clear`."""
+        """Refuses the next `times` callers who want something whose path begins with `path`; None: all of them until
+        `clear`."""
         response = envelope(status, message=message, headers=headers)
         if body is not None:
             response = Response(status, body, headers or {})
         if times is None or times > 0:
-            self._due.append(_Refusal(response, times))
+            self._due.append(_Refusal(response, times, path))
 
-    def take(self) -> Optional[Response]:
-        """The answer to the caller at the door, None when he may pass."""
-        if not self._due:
-            return None
-        refusal = self._due[0]
-        if refusal.times is not None:
-            refusal.times -= 1
-            if refusal.times == 0:
-                del self._due[0]
-        return refusal.response
+    def take(self, path: str = "") -> Optional[Response]:
+        """The answer to the caller at the door who wants `path`, None when he may pass."""
+        for refusal in self._due:
+            if path.startswith(refusal.path):
+                if refusal.times is not None:
+                    refusal.times -= 1
+                    if refusal.times == 0:
+                        self._due.remove(refusal)
+                return refusal.response
+        return None
 
     def clear(self) -> None:
         """Forgets all refusals."""
         self._due.clear()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Refusal:
     response: Response
     times: Optional[int]
+    path: str
 
 
 @dataclass
@@ -70,6 +73,13 @@ class _State:
     validated: bool = False  # since its last connection
     connections: int = 0  # open WebSockets
     revoked: bool = False
+    expired: bool = False  # its access token alone
+
+    def lets_in(self, token: str) -> bool:
+        """Whether `token` is the session's, and still good."""
+        return not (self.revoked or self.expired) and secrets.compare_digest(
+            self.session.access_token.encode(), token.encode("utf-8", "surrogateescape")
+        )
 
 
 class Sessions:
@@ -90,6 +100,7 @@ class Sessions:
         self.login_refusals = Refusals()
         self.validation_refusals = Refusals()
         self.handshake_refusals = Refusals()
+        self.call_refusals = Refusals()
         self.current = self.add(session_id, access_token)
 
     def add(self, session_id: Optional[str] = None, access_token: Optional[str] = None) -> Session:
@@ -106,18 +117,22 @@ class Sessions:
         if session_id in self._states:
             self._states[session_id].revoked = True
 
-    def authorized(self, token: str) -> bool:
-        """Whether an access token belongs to a session that has not been revoked."""
-        return any(
-            secrets.compare_digest(
-                state.session.access_token.encode(), token.encode("utf-8", "surrogateescape")
-            )
-            for state in self._states.values()
-            if not state.revoked
-        )
+    def expire_token(self) -> None:
+        """Ends the current session's access token, until the next login gives another; the session goes on."""
+        self._states[self.current.session_id].expired = True
+
+    def refuse_call(self, path: str, token: str) -> Optional[Response]:
+        """The refusal of a call below the trader's API, None when it may go on."""
+        refusal = self.call_refusals.take(path)
+        if refusal is not None:
+            return refusal
+        if not any(state.lets_in(token) for state in self._states.values()):
+            return envelope(401, message="unknown access token")
+        return None
 
     def log_in(self, grant_type: Optional[str], api_key: Optional[str]) -> Response:
-        """The login call. The session is the current one; a new one when that has been revoked."""
+        """The login call. The session is the current one; a new one when that has been revoked. So is the token when
+        that has expired."""
         refusal = self.login_refusals.take()
         if refusal is not None:
             return refusal
@@ -127,6 +142,10 @@ class Sessions:
             return envelope(401, message="unknown API key")
         if self._states[self.current.session_id].revoked:
             self.current = self.add()
+        state = self._states[self.current.session_id]
+        if state.expired:
+            state.session = self.current = Session(self.current.session_id, secrets.token_urlsafe(32))
+            state.expired = False
         data = {"access_token": self.current.access_token, "session_id": self.current.session_id}
         return envelope(200, data)
 
@@ -149,7 +168,7 @@ class Sessions:
         if refusal is not None:
             return refusal
         state = self._states.get(session_id)
-        if state is None or state.revoked or state.session.access_token != token:
+        if state is None or not state.lets_in(token):
             return envelope(401, message="unknown session or access token")
         if not state.validated:
             return envelope(401, message="the session has not been validated")

@@ -775,10 +775,39 @@ class Simulator:
         with self._lock:
             self._sessions.login_refusals.add(status, message, times, body, headers)
 
+    def refuse_calls(
+        self,
+        status: int = 503,
+        message: str = "try again later",
+        *,
+        path: str = "",
+        times: Optional[int] = 1,
+        body: Body = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        """Refuses the next calls below ``/api/v1/trader/``, whatever their token.
+
+        Args:
+            path: What the calls meant begin with: ``"orders"`` are ``orders``, ``orders/history``, ``orders/5``;
+                empty: all of them.
+            status, message, times, body, headers: As of `refuse_validation`.
+        """
+        with self._lock:
+            self._sessions.call_refusals.add(status, message, times, body, headers, path)
+
+    def expire_token(self) -> None:
+        """Lets the access token of the current session expire: calls and handshakes with it are refused with 401.
+
+        The session goes on, and so does its WebSocket. The next login gives another token, then in `access_token`.
+        """
+        with self._lock:
+            self._sessions.expire_token()
+
     def allow(self) -> None:
         """Forgets all refusals."""
         with self._lock:
             for refusals in (
+                self._sessions.call_refusals,
                 self._sessions.login_refusals,
                 self._sessions.validation_refusals,
                 self._sessions.handshake_refusals,

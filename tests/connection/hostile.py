@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import selectors
 import socket
@@ -10,7 +11,7 @@ import ssl
 import struct
 import threading
 from functools import partial
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, TypeVar, Union
 
 from onetrade_ws import OneTradeClient, ReconnectPolicy
 from onetrade_ws.simulator import websocket as framing
@@ -157,6 +158,15 @@ class Peer:
         self.request = HttpRequest(method, target, headers)
         return self.request
 
+    def read_body(self) -> bytes:
+        """The body of the request that was read."""
+        length = int(self.request.headers.get("content-length", "0"))
+        while len(self._received) < length:
+            self._received += self.receive()
+        body = bytes(self._received[:length])
+        del self._received[:length]
+        return body
+
     def answer(
         self,
         status: int,
@@ -258,6 +268,30 @@ def well_behaved(peer: Peer) -> None:
     """The script of a server that does nothing of its own."""
     peer.upgrade()
     peer.serve()
+
+
+def passing_on(address: str, scripts: Mapping[str, Script]) -> Script:
+    """A script that passes requests on to the HTTP server at ``address``, and its answers back.
+
+    :param scripts: what to do instead, by a part of the target
+    """
+
+    def script(peer: Peer) -> None:
+        request = peer.request
+        for part, instead in scripts.items():
+            if part in request.target:
+                instead(peer)
+                return
+        connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
+        try:
+            connection.request(request.method, request.target, peer.read_body(), request.headers)
+            response = connection.getresponse()
+            status, body = response.status, response.read()
+        finally:
+            connection.close()
+        peer.answer(status, body)
+
+    return script
 
 
 class HostileServer:

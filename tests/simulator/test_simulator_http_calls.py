@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from decimal import Decimal
 from typing import Any, Dict, List
 
 import pytest
 import requests
+import websocket
 
 from onetrade_ws.protocol.enums import ChannelType, OrderStatus, OrderType, PositionStatus, SideType
 from onetrade_ws.simulator import Simulator
-from tests.simulator.plain_client import TIMEOUT, Http, PlainClient, refusal_of
+from tests.simulator.plain_client import TIMEOUT, Http, PlainClient, refusal_of, validate
 
 BUY, SELL = SideType.BUY, SideType.SELL
 
@@ -111,6 +113,69 @@ def test_every_call_needs_the_access_token(
 
 def test_the_scheme_of_the_token_is_case_insensitive(http: Http, sim: Simulator) -> None:
     assert http.call("GET", "/account", headers={"Authorization": f"bearer {sim.access_token}"}).ok
+
+
+# --- faults
+
+
+def test_calls_are_refused_on_demand(sim: Simulator, http: Http) -> None:
+    sim.refuse_calls()
+    answer = http.call("GET", "/account")
+    assert (answer.status_code, refusal_of(answer)) == (503, "try again later")
+    assert http.call("GET", "/account").ok
+
+
+def test_calls_are_refused_by_what_their_path_begins_with(sim: Simulator, http: Http) -> None:
+    sim.refuse_calls(500, "down", path="orders", times=2)
+    sim.refuse_calls(429, path="deals", headers={"Retry-After": "5"})
+    sim.refuse_calls(200, path="symbols", body="no JSON", times=None)
+    for path in ("/account", "/positions"):
+        assert http.call("GET", path).ok
+    assert [http.call("GET", path).status_code for path in ("/orders/history", "/orders/1", "/orders")] == [
+        500, 500, 200,
+    ]  # fmt: skip
+    assert http.call("GET", "/deals").headers["Retry-After"] == "5"
+    assert http.call("GET", "/symbols/1").text == http.call("GET", "/symbols").text == "no JSON"
+    sim.allow()
+    assert http.get("/symbols") == list(sim.symbols)
+
+
+def test_a_call_that_is_refused_does_nothing(sim: Simulator, http: Http) -> None:
+    sim.refuse_calls(401)
+    assert http.call("POST", "/orders", order_body(sim)).status_code == 401
+    assert sim.orders == ()
+    assert http.call("POST", "/orders", order_body(sim)).ok
+
+
+def test_other_doors_are_not_closed_with_the_calls(sim: Simulator) -> None:
+    sim.refuse_calls(times=None)
+    with closing(PlainClient(sim)) as client:
+        assert client.sync() == []
+
+
+def test_a_token_expires_and_its_session_goes_on(sim: Simulator, http: Http, watcher: PlainClient) -> None:
+    session_id, token = sim.session_id, sim.access_token
+    sim.expire_token()
+    assert http.call("GET", "/account").status_code == 401
+    sim.place_order(1, BUY, 1)
+    assert "orders_place" in types(watcher)
+    login = f"{sim.http_url}/api/v1/oauth2/login?grant_type=api_key"
+    for _ in range(2):
+        data = requests.post(login, headers={"API-Key": sim.api_key}, timeout=TIMEOUT).json()["data"]
+        assert data == {"session_id": session_id, "access_token": sim.access_token}
+    assert (sim.session_id, sim.access_token != token) == (session_id, True)
+    for known, status in ((token, 401), (sim.access_token, 200)):
+        answer = http.call("GET", "/account", headers={"Authorization": f"Bearer {known}"})
+        assert answer.status_code == status
+
+
+def test_a_handshake_with_an_expired_token_is_refused(sim: Simulator) -> None:
+    sim.expire_token()
+    assert validate(sim).ok
+    with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+        PlainClient(sim)
+    assert refused.value.status_code == 401
+    assert sim.connections == 0
 
 
 # --- orders
