@@ -101,14 +101,6 @@ class _Booked(NamedTuple):
     deal: Deal
 
 
-class _Said(NamedTuple):
-    """An open position as the server described it last, and the quotes that were known then."""
-
-    position: Position
-    quote: Optional[Quote]
-    conversion: Optional[Quote]
-
-
 class _Route(NamedTuple):
     """How a symbol's prices become the account's money.
 
@@ -132,6 +124,43 @@ class _Terms(NamedTuple):
     charges: Decimal
 
 
+class _Prices(NamedTuple):
+    """A quote's prices, exactly; None for one that cannot be."""
+
+    quote: Quote
+    bid: Optional[Decimal]
+    ask: Optional[Decimal]
+
+    @classmethod
+    def of(cls, quote: Optional[Quote]) -> Optional[_Prices]:
+        return None if quote is None else cls(quote, _exact(quote.bid), _exact(quote.ask))
+
+
+@attrs.define(eq=False)
+class _Held:
+    """An open position.
+
+    :ivar position: as the server described it last
+    :ivar route: None: not known
+    :ivar quote: its symbol's newest one then
+    :ivar conversion: the newest one then of what converts
+    :ivar terms: None: the calculation does not give the profit that the server said last; or it was not tried
+    :ivar is_counted: whether ``value`` is in the sum
+    :ivar unexplained: the last change of its volume, when no deal has told of it yet
+    """
+
+    position: Position
+    route: Optional[_Route]
+    quote: Optional[Quote] = None
+    conversion: Optional[Quote] = None
+    terms: Optional[_Terms] = None
+    is_tried: bool = False
+    value: Optional[Decimal] = None
+    is_counted: bool = False
+    margin: Optional[Decimal] = None
+    unexplained: Optional[Decimal] = None
+
+
 class Valuation:
     """Calculates :class:`Figures`. Not thread-safe.
 
@@ -144,8 +173,8 @@ class Valuation:
 
     def __init__(self, quotes: Mapping[int, Quote]) -> None:
         self._quotes = quotes
-        #: The ids of the positions whose profit a symbol's price moves, by symbol id.
-        self.moved_by: Dict[int, Dict[int, None]] = {}
+        #: The positions whose profit a symbol's price moves, by symbol id, and by their own.
+        self.moved_by: Dict[int, Dict[int, _Held]] = {}
         #: When the newest quote of one of these symbols came.
         self.quoted_at = 0.0
         self._is_current = False
@@ -167,26 +196,20 @@ class Valuation:
         self._booked: Optional[Dict[int, _Booked]] = None
 
         self._knows_positions = False
-        self._said: Dict[int, _Said] = {}
-        # The ids of those to be valued, and the rest by these ids, as of when they were valued last.
-        self._unvalued: Dict[int, None] = {}
-        self._values: Dict[int, Optional[Decimal]] = {}
-        self._terms: Dict[int, Optional[_Terms]] = {}
+        self._held: Dict[int, _Held] = {}
+        # Those of which a deal has told, and not yet what came of it.
+        self._awaited: Set[int] = set()
+        # Those to which something has happened since they were valued.
+        self._unvalued: Dict[int, _Held] = {}
         self._profit = _ZERO
         self._values_unknown = 0
-        # The quotes that they were valued by.
-        self._seen: Dict[int, Quote] = {}
-        # Those of which a deal has told, and not yet what came of it; and changes of volume that no deal has told of.
-        self._awaited: Set[int] = set()
-        self._unexplained: Dict[int, Decimal] = {}
-
-        self._margins: Dict[int, Tuple[Tuple[Any, ...], Optional[Decimal]]] = {}
+        # What they were valued by, by symbol id.
+        self._seen: Dict[int, _Prices] = {}
         self._margin = _ZERO
         self._margins_unknown = 0
         self._margin_has_moved = False
 
         self._symbols = Symbols()
-        self._routes: Dict[int, Optional[_Route]] = {}
         # By base and quote currency; None: by several.
         self._pairs: Dict[Tuple[str, str], Optional[int]] = {}
 
@@ -205,7 +228,8 @@ class Valuation:
         positions: Iterable[Position],
         deals: Iterable[Optional[Deal]],
         symbols: Symbols,
-        is_disturbed: bool,
+        has_floated: bool,
+        has_traded: bool,
         at: float,
     ) -> None:
         """Begin anew with a snapshot. Without an account in it, nothing changes.
@@ -213,7 +237,8 @@ class Valuation:
         :param positions: the open ones, with what events have made of them since the snapshot was asked for
         :param deals: those that events have told of since; None: one that is not known any more
         :param symbols: all there are
-        :param is_disturbed: whether events have told of positions or profits since
+        :param has_floated: whether events have told of profits since
+        :param has_traded: whether events have told of positions since
         :param at: when it came, seconds since the epoch
         """
         account = snapshot.account
@@ -236,8 +261,10 @@ class Valuation:
                 self._pairs[pair] = None if pair in self._pairs else symbol.id
             self._begin_deals(snapshot.deals, deals)
             self._begin_positions(snapshot.positions, positions)
+            # One that came and went since is in none of them.
+            self._margin_has_moved = self._margin_has_moved or has_traded
             self._try_rules()
-            self._has_moved = self._has_moved or is_disturbed
+            self._has_moved = self._has_moved or has_floated or has_traded
 
     def _begin_deals(self, told: Optional[Sequence[Deal]], newer: Iterable[Optional[Deal]]) -> None:
         if told is not None:
@@ -259,22 +286,24 @@ class Valuation:
             return
         for position in known:
             self._put(position)
-        self._unexplained.clear()
+        for held in self._held.values():
+            held.unexplained = None
         opened = [one for one in told if one.status != PositionStatus.CLOSED]
         # An event may have changed something before or after the account's own figures were taken.
         self._sums_margin = self._gives_margin_told() or self._is_margin_told(map(self._margin_of, opened))
         self._margin_has_moved = {one.id: _margin_key(one) for one in opened} != {
-            identity: key for identity, (key, _) in self._margins.items()
+            identity: _margin_key(held.position) for identity, held in self._held.items()
         }
 
     def _try_rules(self) -> None:
         told = self._told
         assert told is not None
+        self._note_quotes()
         self._value()
         self._profit_at_first = self._profit
         # A price may have moved between the positions and the account: then neither is the server's profit. But a
         # server whose profit is that of the prices alone counts otherwise.
-        of_prices = [_exact(said.position.profit) for said in self._said.values()]
+        of_prices = [_exact(held.position.profit) for held in self._held.values()]
         self._sums_profit = told.profit in (None, self._profit) or (
             None in of_prices or sum(filter(None, of_prices), _ZERO) != told.profit
         )
@@ -302,17 +331,17 @@ class Valuation:
         """A position is now like this."""
         if self._is_current:
             self._has_moved, self._updated_at = True, at
-            with localcontext(_ARITHMETIC):
-                self._put(position)
+            self._put(position)
             # What happened while the snapshot was taken may have been told of only now.
             if self._margin and not self._sums_margin:
                 self._sums_margin = self._gives_margin_told()
 
     def put_profit(self, position: Position, at: float) -> None:
         """An open position has this profit now, and is otherwise as it was."""
-        if position.id in self._said:
+        held = self._held.get(position.id)
+        if held is not None:
             self._has_moved, self._updated_at = True, at
-            self._say(position)
+            self._describe(held, position)
 
     def put_deal(self, deal: Deal, is_new: bool, at: float) -> None:
         """A deal was made, or corrected."""
@@ -357,96 +386,95 @@ class Valuation:
                 del self._booked[identity]
         if self._balance is not None:
             self._balance += profit - (_ZERO if before is None else before.profit)
-        if before is None and profit and deal.position_id in self._said:
-            explained = self._unexplained.pop(deal.position_id, None)
-            if explained != _exact(deal.volume):
+        held = self._held.get(deal.position_id)
+        if before is None and profit and held is not None:
+            if held.unexplained is None or held.unexplained != _exact(deal.volume):
                 self._awaited.add(deal.position_id)
+            held.unexplained = None
 
     # -- positions ------------------------------------------------------------------------------------------
 
     def _put(self, position: Position) -> None:
         if not self._knows_positions:
             return
-        identity, before = position.id, self._said.get(position.id)
-        is_over = position.status == PositionStatus.CLOSED
-        if identity in self._awaited:
+        identity = position.id
+        held = self._held.get(identity)
+        if position.status == PositionStatus.CLOSED:
+            if held is not None:
+                self._drop(held)
             self._awaited.discard(identity)
-        elif not is_over:
-            self._note_volume(position, before)
-        key = None if is_over else _margin_key(position)
-        if key != (self._margins[identity][0] if identity in self._margins else None):
-            self._put_margin(position, key)
-        if not is_over:
-            self._say(position)
-        elif before is not None:
-            del self._said[identity]
-            self._unexplained.pop(identity, None)
-            self._unlink(before.position)
-            self._terms.pop(identity, None)
-            if identity in self._values:
-                self._unvalued[identity] = None
-            else:
-                self._unvalued.pop(identity, None)
-        if len(self._said) > LIVE_LIMIT:
-            self._lose_positions()
-
-    def _note_volume(self, position: Position, before: Optional[_Said]) -> None:
-        was, now = before and before.position.volume_current, position.volume_current
-        if was == now:
             return
-        was_exactly, now_exactly = _exact(was or 0), _exact(now)
-        if was_exactly is not None and now_exactly is not None:
-            self._unexplained[position.id] = abs(now_exactly - was_exactly)
+        if held is not None and held.position.symbol_id != position.symbol_id:
+            self._drop(held)
+            held = None
+        if held is None:
+            held = self._held[identity] = _Held(position, self._route_of(position))
+            for symbol_id in _moves(held):
+                self.moved_by.setdefault(symbol_id, {})[identity] = held
+            held.unexplained = _exact(position.volume_current)
+            self._describe(held, position)
+            self._count_margin(held)
+            if len(self._held) > LIVE_LIMIT:
+                self._lose_positions()
+        else:
+            before = held.position
+            if position.volume_current != before.volume_current:
+                was, now = _exact(before.volume_current), _exact(position.volume_current)
+                if was is not None and now is not None and identity not in self._awaited:
+                    held.unexplained = abs(now - was)
+            has_other_margin = _margin_key(position) != _margin_key(before)
+            if has_other_margin:
+                self._discount_margin(held)
+            self._describe(held, position)
+            if has_other_margin:
+                self._count_margin(held)
+        self._awaited.discard(identity)
 
-    def _say(self, position: Position) -> None:
-        identity, symbol_id = position.id, position.symbol_id
-        route = self._route(position)
-        converter = None if route is None else route.converter
-        if identity not in self._said:
-            self.moved_by.setdefault(symbol_id, {})[identity] = None
-            if converter is not None:
-                self.moved_by.setdefault(converter, {})[identity] = None
-        quotes = self._quotes
-        conversion = None if converter is None else quotes.get(converter)
-        self._said[identity] = _Said(position, quotes.get(symbol_id), conversion)
-        self._unvalued[identity] = None
-        self._terms.pop(identity, None)
+    def _describe(self, held: _Held, position: Position) -> None:
+        held.position = position
+        held.quote = self._quotes.get(position.symbol_id)
+        if held.route is not None and held.route.converter is not None:
+            held.conversion = self._quotes.get(held.route.converter)
+        held.is_tried = False
+        self._unvalued[position.id] = held
 
-    def _unlink(self, position: Position) -> None:
-        route = self._route(position)
-        for symbol_id in (position.symbol_id, None if route is None else route.converter):
-            moved = None if symbol_id is None else self.moved_by.get(symbol_id)
-            if moved is not None and symbol_id is not None:
-                moved.pop(position.id, None)
-                if not moved:
-                    del self.moved_by[symbol_id]
-                    self._seen.pop(symbol_id, None)
+    def _drop(self, held: _Held) -> None:
+        identity = held.position.id
+        del self._held[identity]
+        self._unvalued.pop(identity, None)
+        self._discount(held)
+        self._discount_margin(held)
+        for symbol_id in _moves(held):
+            moved = self.moved_by[symbol_id]
+            del moved[identity]
+            if not moved:
+                del self.moved_by[symbol_id]
+                self._seen.pop(symbol_id, None)
 
     def _lose_positions(self) -> None:
         self._knows_positions = False
-        for kept in (self._said, self._unvalued, self._values, self._terms, self._margins, self.moved_by):
-            kept.clear()
+        self._held.clear()
+        self._unvalued.clear()
         self._awaited.clear()
-        self._unexplained.clear()
+        self.moved_by.clear()
 
     # -- margin ---------------------------------------------------------------------------------------------
 
-    def _put_margin(self, position: Position, key: Optional[Tuple[Any, ...]]) -> None:
+    def _count_margin(self, held: _Held) -> None:
         self._margin_has_moved = True
-        identity = position.id
-        if identity in self._margins:
-            _, before = self._margins.pop(identity)
-            if before is None:
-                self._margins_unknown -= 1
-            else:
-                self._margin -= before
-        if key is not None:
-            margin = self._margin_of(position)
-            self._margins[identity] = key, margin
-            if margin is None:
-                self._margins_unknown += 1
-            else:
-                self._margin += margin
+        with localcontext(_ARITHMETIC):
+            held.margin = self._margin_of(held.position)
+        if held.margin is None:
+            self._margins_unknown += 1
+        else:
+            self._margin = _ARITHMETIC.add(self._margin, held.margin)
+
+    def _discount_margin(self, held: _Held) -> None:
+        self._margin_has_moved = True
+        if held.margin is None:
+            self._margins_unknown -= 1
+        else:
+            self._margin = _ARITHMETIC.subtract(self._margin, held.margin)
 
     def _gives_margin_told(self) -> bool:
         return self._told is not None and not self._margins_unknown and self._margin == self._told.margin
@@ -480,77 +508,67 @@ class Valuation:
     def _symbol_of(self, position: Position) -> Optional[Symbol]:
         return self._symbols.get(position.symbol_id) or position.symbol
 
-    def _route(self, position: Position) -> Optional[_Route]:
-        try:
-            return self._routes[position.symbol_id]
-        except KeyError:
-            pass
-        symbol = self._symbols.get(position.symbol_id)
-        route = None
-        if symbol is not None and symbol.quote_currency and self._currency:
-            there, here = symbol.quote_currency, self._currency
-            if there == here:
-                route = _Route(None, True)
-            else:
-                is_direct = (there, here) in self._pairs
-                converter = self._pairs.get((there, here) if is_direct else (here, there))
-                route = None if converter is None else _Route(converter, is_direct)
-            self._routes[position.symbol_id] = route
-        return route
+    def _route_of(self, position: Position) -> Optional[_Route]:
+        symbol = self._symbol_of(position)
+        if symbol is None or not symbol.quote_currency or not self._currency:
+            return None
+        there, here = symbol.quote_currency, self._currency
+        if there == here:
+            return _Route(None, True)
+        is_direct = (there, here) in self._pairs
+        converter = self._pairs.get((there, here) if is_direct else (here, there))
+        return None if converter is None else _Route(converter, is_direct)
 
-    def _value(self) -> bool:
-        """Value the positions that something has happened to.
+    def _note_quotes(self) -> bool:
+        """Note which positions are to be valued for newer quotes.
 
-        :returns: whether a quote was among that
+        :returns: whether there are any
         """
         quotes, seen = self._quotes, self._seen
-        was_quoted = False
-        for symbol_id, identities in self.moved_by.items():
-            quote = quotes.get(symbol_id)
-            if quote is not None and quote is not seen.get(symbol_id):
-                seen[symbol_id] = quote
-                self._unvalued.update(identities)
-                was_quoted = True
-        for identity in self._unvalued:
-            if identity in self._values:
-                before = self._values.pop(identity)
-                if before is None:
-                    self._values_unknown -= 1
-                else:
-                    self._profit -= before
-            said = self._said.get(identity)
-            if said is not None:
-                value = self._values[identity] = self._value_of(said)
-                if value is None:
-                    self._values_unknown += 1
-                else:
-                    self._profit += value
-        self._unvalued.clear()
-        return was_quoted
+        has_moved = False
+        for symbol_id, moved in self.moved_by.items():
+            quote, before = quotes.get(symbol_id), seen.get(symbol_id)
+            if quote is not None and (before is None or quote is not before.quote):
+                seen[symbol_id] = _Prices(quote, _exact(quote.bid), _exact(quote.ask))
+                self._unvalued.update(moved)
+                has_moved = True
+        return has_moved
 
-    def _value_of(self, said: _Said) -> Optional[Decimal]:
-        position = said.position
-        route = self._route(position)
+    def _value(self) -> None:
+        """Value the positions that something has happened to."""
+        for held in self._unvalued.values():
+            self._discount(held)
+            held.value, held.is_counted = self._value_of(held), True
+            if held.value is None:
+                self._values_unknown += 1
+            else:
+                self._profit += held.value
+        self._unvalued.clear()
+
+    def _discount(self, held: _Held) -> None:
+        if held.is_counted:
+            held.is_counted = False
+            if held.value is None:
+                self._values_unknown -= 1
+            else:
+                self._profit = _ARITHMETIC.subtract(self._profit, held.value)
+
+    def _value_of(self, held: _Held) -> Optional[Decimal]:
+        position, route = held.position, held.route
         if route is not None:
-            quote = self._seen.get(position.symbol_id)
+            prices = self._seen.get(position.symbol_id)
             conversion = None if route.converter is None else self._seen.get(route.converter)
-            if quote is not said.quote or conversion is not said.conversion:
-                terms = self._terms_of(said, route)
-                if terms is not None:
-                    profit = self._profit_of(position, route, terms, quote, conversion)
-                    return None if profit is None else profit + terms.charges
+            is_newer = (prices and prices.quote) is not held.quote
+            if is_newer or (conversion and conversion.quote) is not held.conversion:
+                if not held.is_tried:
+                    held.terms, held.is_tried = self._make_terms(held, route), True
+                if held.terms is not None:
+                    profit = self._profit_of(held.terms, position.side, route, prices, conversion)
+                    return None if profit is None else profit + held.terms.charges
         return _exact(position.total_profit)
 
-    def _terms_of(self, said: _Said, route: _Route) -> Optional[_Terms]:
-        """None: the calculation does not give the profit that the server said last."""
-        position = said.position
-        if position.id in self._terms:
-            return self._terms[position.id]
-        terms = self._terms[position.id] = self._make_terms(said, route)
-        return terms
-
-    def _make_terms(self, said: _Said, route: _Route) -> Optional[_Terms]:
-        position = said.position
+    def _make_terms(self, held: _Held, route: _Route) -> Optional[_Terms]:
+        position = held.position
         profit, total = _exact(position.profit), _exact(position.total_profit)
         size, price = self._size_of(position), _exact(position.price_open)
         # That nothing is nothing, whatever it is multiplied by, would prove nothing.
@@ -558,31 +576,26 @@ class Valuation:
             return None
         if position.side not in (SideType.BUY, SideType.SELL):
             return None
-        factor = size if position.side == SideType.BUY else -size
-        terms = _Terms(price, factor, total - profit)
-        then = self._profit_of(position, route, terms, said.quote, said.conversion)
+        terms = _Terms(price, size if position.side == SideType.BUY else -size, total - profit)
+        prices, conversion = _Prices.of(held.quote), _Prices.of(held.conversion)
+        then = self._profit_of(terms, position.side, route, prices, conversion)
         return terms if then == profit else None
 
     def _profit_of(
         self,
-        position: Position,
-        route: _Route,
         terms: _Terms,
-        quote: Optional[Quote],
-        conversion: Optional[Quote],
+        side: SideType,
+        route: _Route,
+        prices: Optional[_Prices],
+        conversion: Optional[_Prices],
     ) -> Optional[Decimal]:
-        """What the prices make of a position: it is closed at the bid when it was bought, else at the ask."""
-        if quote is None:
+        """What prices make of a position: it is closed at the bid when it was bought, else at the ask."""
+        price = prices and (prices.bid if side == SideType.BUY else prices.ask)
+        rate = _ONE if route.converter is None else (conversion and conversion.bid)
+        if price is None or rate is None or rate <= 0:
             return None
-        price = _exact(quote.bid if position.side == SideType.BUY else quote.ask)
-        rate: Optional[Decimal] = _ONE
         if route.converter is not None:
-            rate = None if conversion is None else _exact(conversion.bid)
-            if rate is not None and not route.is_direct:
-                rate = _ONE / rate if rate > 0 else None
-            rate = None if rate is None else rate.quantize(_RATE_STEP)
-        if price is None or rate is None:
-            return None
+            rate = (rate if route.is_direct else _ONE / rate).quantize(_RATE_STEP)
         return ((price - terms.price_open) * terms.factor * rate).quantize(self._cent)
 
     # -- the figures ----------------------------------------------------------------------------------------
@@ -591,22 +604,23 @@ class Valuation:
         """The figures as of now; None before the first snapshot."""
         if not self._is_current:
             return self._figures
-        with localcontext(_ARITHMETIC):
-            if self._value():
-                self._has_moved = True
-                self._updated_at = max(self._updated_at, self.quoted_at)
-            if self._has_moved:
-                self._has_moved = False
+        if self._note_quotes():
+            self._has_moved = True
+            self._updated_at = max(self._updated_at, self.quoted_at)
+        if self._has_moved:
+            self._has_moved = False
+            with localcontext(_ARITHMETIC):
+                self._value()
                 numbers = self._calculate()
-                assert self._figures is not None
-                values = [None if number is None else float(number) + 0.0 for number in numbers]
-                if values != [getattr(self._figures, name) for name in _Numbers._fields]:
-                    self._figures = Figures(
-                        currency=self._currency,
-                        **dict(zip(_Numbers._fields, values)),
-                        is_computed=True,
-                        updated_at=self._updated_at,
-                    )
+            # Without the minus of a zero.
+            values = [None if number is None else float(number) + 0.0 for number in numbers]
+            if values != [getattr(self._figures, name) for name in _Numbers._fields]:
+                self._figures = Figures(
+                    currency=self._currency,
+                    **dict(zip(_Numbers._fields, values)),
+                    is_computed=True,
+                    updated_at=self._updated_at,
+                )
         return self._figures
 
     def _calculate(self) -> _Numbers:
@@ -667,6 +681,13 @@ def _is_net(deal: Deal, profit: Decimal) -> bool:
         return False
     charges = commission + fee
     return profit - raw - swap in (charges, -charges)
+
+
+def _moves(held: _Held) -> Set[int]:
+    """The ids of the symbols whose price moves a position's profit."""
+    route = held.route
+    converter = None if route is None else route.converter
+    return {held.position.symbol_id, *(() if converter is None else (converter,))}
 
 
 def _margin_key(position: Position) -> Tuple[Any, ...]:

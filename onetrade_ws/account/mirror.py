@@ -106,6 +106,7 @@ class Account:
         self._reports: Records[Report] = Records(history_limit, _always)  # by Report.id
         self._quotes: Dict[int, Quote] = {}  # by Quote.symbol_id; not guarded
         self._valuation = Valuation(self._quotes)
+        self._moved_by = self._valuation.moved_by
         self._journal: Log[Journal] = Log(history_limit)
         self._notifications: Log[Notification] = Log(history_limit)
         self._session_logged_out = False
@@ -264,10 +265,12 @@ class Account:
     def _put_quote(self, event: Event) -> None:
         # Without the lock: adding to a dict is one step, and so is copying one whose keys are integers.
         quotes, quote = self._quotes, event.data
-        quotes[quote.symbol_id] = quote
-        if quote.symbol_id in self._valuation.moved_by:
+        symbol_id = quote.symbol_id
+        is_new = symbol_id not in quotes
+        quotes[symbol_id] = quote
+        if symbol_id in self._moved_by:
             self._valuation.quoted_at = event.received_at
-        if len(quotes) > _SYMBOL_LIMIT:
+        if is_new and len(quotes) > _SYMBOL_LIMIT:
             # Many at once: each time, what was deleted before is passed on the way to the first that is there.
             for symbol_id in list(islice(quotes, _SYMBOL_LIMIT // 20)):
                 del quotes[symbol_id]
@@ -397,7 +400,8 @@ class Account:
                 positions=[one for one in self._positions.snapshot().values() if not _position_is_over(one)],
                 deals=[self._deals.get(identity) for identity in self._deals.touched or ()],
                 symbols=self._directory.symbols,
-                is_disturbed=bool(self._floated or self._positions.touched),
+                has_floated=bool(self._floated),
+                has_traded=bool(self._positions.touched),
                 at=event.received_at,
             )
         self._log_forgotten()
