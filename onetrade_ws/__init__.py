@@ -5,7 +5,7 @@ Everything that a program needs is here: :class:`OneTradeClient`, the event type
 
 from __future__ import annotations
 
-from .account import Account, Symbols
+from .account import Account, Figures, Symbols
 from .client import OneTradeClient
 from .config import PRICE_COLUMNS, ReconnectPolicy
 from .connection import MessageStatus, OutgoingMessage
@@ -123,6 +123,7 @@ __all__ = [
     "EventMessageType",
     "EventStream",
     "Expectation",
+    "Figures",
     "Gap",
     "HandshakeError",
     "Health",

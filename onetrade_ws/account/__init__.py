@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .figures import Figures
 from .mirror import Account
 from .symbols import Directory, Symbols
 from .synchronizer import Synchronizer
 
-__all__ = ["Account", "Directory", "Symbols", "Synchronizer"]
+__all__ = ["Account", "Directory", "Figures", "Symbols", "Synchronizer"]

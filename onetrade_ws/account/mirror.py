@@ -35,6 +35,7 @@ from ..protocol.models import (
     TradingAccount,
 )
 from ..protocol.snapshot import Snapshot
+from .figures import Figures, Valuation
 from .history import BYTES_EACH, LIVE_LIMIT, Log, Records
 from .merge import Merged, merge, moment_of
 from .symbols import Directory, Symbols
@@ -104,6 +105,8 @@ class Account:
         self._deals: Records[Deal] = Records(history_limit, _always)  # by Deal.id
         self._reports: Records[Report] = Records(history_limit, _always)  # by Report.id
         self._quotes: Dict[int, Quote] = {}  # by Quote.symbol_id; not guarded
+        self._valuation = Valuation(self._quotes)
+        self._moved_by = self._valuation.moved_by
         self._journal: Log[Journal] = Log(history_limit)
         self._notifications: Log[Notification] = Log(history_limit)
         self._session_logged_out = False
@@ -118,8 +121,7 @@ class Account:
         # The newest profits that were told of while a snapshot is being taken, by position: also of positions that are
         # not known yet.
         self._floated: Dict[int, ProfitUpdate] = {}
-        order, position = partial(self._put, self._orders), partial(self._put, self._positions)
-        deal, notification = partial(self._put, self._deals), partial(self._append, self._notifications)
+        order, notification = partial(self._put, self._orders), partial(self._append, self._notifications)
         self._consumers: Mapping[EventType, Callable[[Event], Optional[Event]]] = {
             EventMessageType.ORDERS_PLACE: order,
             EventMessageType.ORDERS_UPDATE: order,
@@ -127,12 +129,12 @@ class Account:
             EventMessageType.ORDERS_EXPIRED: partial(self._put_order_as, OrderStatus.EXPIRED),
             EventMessageType.ORDERS_REJECTED: partial(self._put_order_as, OrderStatus.REJECTED),
             EventMessageType.ORDERS_REQUOTED: partial(self._put_order_as, OrderStatus.REQUOTED),
-            EventMessageType.POSITIONS_OPEN: position,
-            EventMessageType.POSITIONS_UPDATE: position,
+            EventMessageType.POSITIONS_OPEN: self._put_position,
+            EventMessageType.POSITIONS_UPDATE: self._put_position,
             EventMessageType.POSITIONS_CLOSE: self._put_position_as_closed,
             EventMessageType.PROFIT_UPDATE: self._put_profit,
-            EventMessageType.DEALS_CREATE: deal,
-            EventMessageType.DEALS_UPDATE: deal,
+            EventMessageType.DEALS_CREATE: self._put_deal,
+            EventMessageType.DEALS_UPDATE: self._put_deal,
             EventMessageType.JOURNAL_CREATE: partial(self._append, self._journal),
             EventMessageType.REPORT_CREATE: partial(self._put, self._reports),
             EventMessageType.MARKET_FEED: self._put_quote,
@@ -145,6 +147,7 @@ class Account:
             ClientEventType.RESYNC_FAILED: self._give_up_loading,
             ClientEventType.SESSION_IN_USE: self._detect_two_tabs,
             ClientEventType.SESSION_LOGGED_OUT: self._log_out,
+            ClientEventType.DECODE_ERROR: self._note_missed,
         }
 
     # -- reading: on any thread -----------------------------------------------------------------------------
@@ -153,6 +156,19 @@ class Account:
     def account(self) -> Optional[TradingAccount]:
         """Balance, equity, margin and so on as the server said last; None before the first snapshot."""
         return self._account
+
+    @property
+    def figures(self) -> Optional[Figures]:
+        """Balance, floating profit, equity, margin and so on as of now; None before the first snapshot.
+
+        Directly after a snapshot they are the server's own (:attr:`account`); what comes then changes them: quotes,
+        profit updates, positions and deals (:class:`.Figures` says how). From a loss of the connection to the next
+        snapshot they stay as they are.
+
+        To ask costs a moment for each position that something has happened to since it was asked last.
+        """
+        with self._lock:
+            return self._valuation.figures()
 
     @property
     def symbols(self) -> Symbols:
@@ -249,8 +265,12 @@ class Account:
     def _put_quote(self, event: Event) -> None:
         # Without the lock: adding to a dict is one step, and so is copying one whose keys are integers.
         quotes, quote = self._quotes, event.data
-        quotes[quote.symbol_id] = quote
-        if len(quotes) > _SYMBOL_LIMIT:
+        symbol_id = quote.symbol_id
+        is_new = symbol_id not in quotes
+        quotes[symbol_id] = quote
+        if symbol_id in self._moved_by:
+            self._valuation.quoted_at = event.received_at
+        if is_new and len(quotes) > _SYMBOL_LIMIT:
             # Many at once: each time, what was deleted before is passed on the way to the first that is there.
             for symbol_id in list(islice(quotes, _SYMBOL_LIMIT // 20)):
                 del quotes[symbol_id]
@@ -286,7 +306,27 @@ class Account:
     def _put_position_as_closed(self, event: Event) -> None:
         position = event.data
         closed = position if _position_is_over(position) else attrs.evolve(position, status=_CLOSED)
-        self._put(self._positions, event, closed)
+        self._put_position(event, closed)
+
+    def _put_position(self, event: Event, position: Optional[Position] = None) -> None:
+        position = position or event.data
+        self._put(self._positions, event, position)
+        with self._lock:
+            self._valuation.put_position(position, event.received_at)
+
+    def _put_deal(self, event: Event) -> None:
+        self._put(self._deals, event)
+        with self._lock:
+            is_new = event.type is EventMessageType.DEALS_CREATE
+            self._valuation.put_deal(event.data, is_new, event.received_at)
+
+    def _note_missed(self, event: Event) -> None:
+        event_type: Optional[str] = event.data.event_type
+        # A record, of prices or of a profit, which the next one makes up for.
+        if event_type is None and not event.raw.lstrip().startswith(b"{"):
+            return
+        with self._lock:
+            self._valuation.miss(event_type, event.received_at)
 
     def _put_profit(self, event: Event) -> None:
         update = event.data
@@ -299,6 +339,7 @@ class Account:
             position = _with_profit(position, update.profit, update.total_profit)
             with self._lock:
                 self._positions.put(position.id, position, len(event.raw))
+                self._valuation.put_profit(position, event.received_at)
 
     def _put_state(self, event: Event) -> None:
         change = event.data
@@ -310,6 +351,8 @@ class Account:
         else:
             self._reconnecting = False
         if change.old is ConnectionState.OPEN:
+            with self._lock:
+                self._valuation.stop()
             self._stop_watching()
             self._set_status(SyncState.STALE, event.received_at)
 
@@ -352,6 +395,15 @@ class Account:
             self._account = snapshot.account or self._account
             if snapshot.symbols is not None:
                 self._directory.put(snapshot.symbols)
+            self._valuation.load(
+                snapshot,
+                positions=[one for one in self._positions.snapshot().values() if not _position_is_over(one)],
+                deals=[self._deals.get(identity) for identity in self._deals.touched or ()],
+                symbols=self._directory.symbols,
+                has_floated=bool(self._floated),
+                has_traded=bool(self._positions.touched),
+                at=event.received_at,
+            )
         self._log_forgotten()
         self._stop_watching()
         for name in _LOADED:
