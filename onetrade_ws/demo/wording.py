@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Mapping, Type, Union
 
 from .. import (
     CallbackError,
+    Changes,
     ClientEventType,
     Deal,
     DirectionType,
@@ -25,6 +26,7 @@ from .. import (
     Quote,
     Reconnecting,
     Report,
+    Resynced,
     SessionLogout,
     SideType,
     SlowConsumer,
@@ -56,6 +58,11 @@ KINDS: Mapping[Union[EventMessageType, ClientEventType], str] = {
     ClientEventType.STATE_CHANGED: "connection",
     ClientEventType.RECONNECTING: "RECONNECTING",
     ClientEventType.GAP: "GAP",
+    ClientEventType.RESYNCING: "loading",
+    ClientEventType.RESYNCED: "RESYNCED",
+    ClientEventType.RESYNC_FAILED: "not loaded",
+    ClientEventType.STALE: "quotes stale",
+    ClientEventType.RECOVERED: "quotes back",
     ClientEventType.SESSION_IN_USE: "session in use",
     ClientEventType.SESSION_LOGGED_OUT: "logged out",
     ClientEventType.DECODE_ERROR: "decode error",
@@ -180,6 +187,30 @@ def _gap(gap: Gap, catalogue: Catalogue) -> str:
     return f"deaf for {gap.ended_at - gap.started_at:.2f} s, {started} to {ended}: {gap.reason}"
 
 
+def _resynced(resynced: Resynced, catalogue: Catalogue) -> str:
+    parts = [
+        f"{name}: {_changes(changes)}"
+        for name, changes in (
+            ("orders", resynced.orders),
+            ("positions", resynced.positions),
+            ("deals", resynced.deals),
+        )
+        if changes
+    ]
+    if resynced.started_at is None:
+        return "; ".join(parts) or "nothing there yet"
+    return f"missed {'; '.join(parts) or 'nothing'}"
+
+
+def _changes(changes: Changes) -> str:
+    counts = (
+        (len(changes.appeared), "new"),
+        (len(changes.changed), "changed"),
+        (len(changes.vanished), "gone"),
+    )
+    return ", ".join(f"{count} {what}" for count, what in counts if count)
+
+
 def _session_logout(logout: SessionLogout, catalogue: Catalogue) -> str:
     # Its id is a credential.
     return "a session was logged out from another place"
@@ -218,6 +249,7 @@ _SAY: Dict[Type[Any], Callable[[Any, Catalogue], str]] = {
     StateChange: _state,
     Reconnecting: _reconnecting,
     Gap: _gap,
+    Resynced: _resynced,
     CallbackError: _callback_error,
     SlowConsumer: _slow_consumer,
 }

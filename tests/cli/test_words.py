@@ -11,6 +11,7 @@ import pytest
 
 from onetrade_ws import (
     CallbackError,
+    Changes,
     ChannelType,
     ClientEventType,
     ConnectionLostError,
@@ -33,6 +34,7 @@ from onetrade_ws import (
     ReasonType,
     Reconnecting,
     Report,
+    Resynced,
     SessionLogout,
     SideType,
     SlowConsumer,
@@ -154,6 +156,17 @@ LOST = ConnectionLostError("cut")
         ),
         (Notification(type=EventMessageType.INFO, message="\x1b[2J hello"), " [2J hello"),
         (SessionLogout(session_id="secret"), "a session was logged out from another place"),
+        (Resynced(), "nothing there yet"),
+        (Resynced(orders=Changes(appeared=(ORDER, ORDER))), "orders: 2 new"),
+        (Resynced(started_at=1.0), "missed nothing"),
+        (
+            Resynced(
+                started_at=1.0,
+                orders=Changes(appeared=(ORDER,), changed=((ORDER, ORDER),)),
+                positions=Changes(vanished=(POSITION,)),
+            ),
+            "missed orders: 1 new, 1 changed; positions: 1 gone",
+        ),
         (SlowConsumer(queued_bytes=2000, limit=1000), "2,000 bytes wait, reading has stopped"),
         (LOST, "the connection was lost: cut"),
         (None, ""),
