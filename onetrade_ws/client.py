@@ -518,6 +518,7 @@ class OneTradeClient:
         :param timeout: seconds; None: as long as it takes
         :raises WaitTimeoutError: when it was not in time; ``account.status`` has the reason
         :raises NotFoundError: when the server does not offer the account over HTTP
+        :raises AuthenticationError: when the server refuses the credentials
         :raises NotConnectedError: when the client is not connected
         :raises ConfigurationError: with ``snapshot=False``, or without account updates: it would never be
         :raises OneTradeError: why the client ended, or without a reconnect policy why the account could not be loaded

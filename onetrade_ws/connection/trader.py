@@ -142,8 +142,8 @@ class Trader:
         if _RESOLUTION.fullmatch(name) is None:
             raise ValueError(f"resolution={resolution!r}: minutes of a candle, or a name like D")
         length = 60 * (_MINUTES.get(name.upper()) or (int(name) if name.isdigit() else 0))
-        # Seconds from the beginning of a candle to that of the next one, at least: days are shorter in spring.
-        apart = max(1, length - length // 10)
+        # Seconds from the beginning of a candle to that of the next one, at least: a day in spring has 23 hours.
+        apart = max(1, length if length < _DAY else length - 3600)
         at_most = int((end - from_).total_seconds()) // apart + 2
         found: Dict[datetime, Candle] = {}
         # What remains to be asked for. Before the epoch there is nothing.
@@ -246,13 +246,14 @@ class Trader:
             return None
 
 
+_DAY = 86_400
 _RESOLUTION = re.compile("0*[1-9][0-9]*[A-Za-z]*|[A-Za-z]+")
 # Of names of resolutions; others are minutes.
 _MINUTES = {"D": 1440, "1D": 1440, "W": 10_080, "1W": 10_080}
 # Candles that are asked for together.
 _AT_A_TIME = 5000
 # Seconds that a market may be closed, or without a price, and have older candles.
-_LONGEST_PAUSE = 31 * 86_400
+_LONGEST_PAUSE = 31 * _DAY
 
 
 def _offered(call: Callable[[], T]) -> Optional[T]:
