@@ -165,8 +165,7 @@ class Valuation:
     """Calculates :class:`Figures`. Not thread-safe.
 
     What events tell is only noted; :meth:`figures` calculates, and of the positions only those that something has
-    happened to. Before the first snapshot, and from a loss of the connection to the next snapshot, nothing is even
-    noted.
+    happened to. Before the first snapshot, and while the account is stale, nothing is even noted.
 
     :param quotes: the newest quote of each symbol, by symbol id; only looked at
     """
@@ -179,6 +178,8 @@ class Valuation:
         self.quoted_at = 0.0
         self._is_current = False
         self._figures: Optional[Figures] = None
+        # Whether something of deals or of positions could not be read since the snapshot was asked for.
+        self._misses_deals = self._misses_positions = False
         self._forget()
 
     def _forget(self) -> None:
@@ -221,6 +222,10 @@ class Valuation:
 
     # -- what the server says -------------------------------------------------------------------------------
 
+    def begin(self) -> None:
+        """A snapshot is asked for."""
+        self._misses_deals = self._misses_positions = False
+
     def load(
         self,
         snapshot: Snapshot,
@@ -232,7 +237,7 @@ class Valuation:
         has_traded: bool,
         at: float,
     ) -> None:
-        """Begin anew with a snapshot. Without an account in it, nothing changes.
+        """Begin anew with a snapshot; without an account in it, :meth:`stop`.
 
         :param positions: the open ones, with what events have made of them since the snapshot was asked for
         :param deals: those that events have told of since; None: one that is not known any more
@@ -243,6 +248,7 @@ class Valuation:
         """
         account = snapshot.account
         if account is None:
+            self.stop()
             return
         self._forget()
         with localcontext(_ARITHMETIC):
@@ -265,6 +271,7 @@ class Valuation:
             self._margin_has_moved = self._margin_has_moved or has_traded
             self._try_rules()
             self._has_moved = self._has_moved or has_floated or has_traded
+        self._leave_out_what_is_missed()
 
     def _begin_deals(self, told: Optional[Sequence[Deal]], newer: Iterable[Optional[Deal]]) -> None:
         if told is not None:
@@ -355,25 +362,32 @@ class Valuation:
 
         :param event_type: None: it is not known which
         """
-        if not self._is_current:
-            return
-        if event_type is None or event_type.startswith("deals_"):
-            self._has_moved, self._updated_at = True, at
+        misses_deals = event_type is None or event_type.startswith("deals_")
+        misses_positions = event_type is None or event_type.startswith("positions_")
+        self._misses_deals = self._misses_deals or misses_deals
+        self._misses_positions = self._misses_positions or misses_positions
+        if self._is_current and (misses_deals or misses_positions):
+            self._updated_at = at
+            self._leave_out_what_is_missed()
+
+    def _leave_out_what_is_missed(self) -> None:
+        if self._misses_deals:
+            self._has_moved = True
             self._balance = self._credit = None
-        if event_type is None or event_type.startswith("positions_"):
-            self._has_moved, self._updated_at = True, at
+        if self._misses_positions:
+            self._has_moved = True
             self._lose_positions()
 
     def _book(self, deal: Deal, is_new: bool) -> None:
         profit = _exact(deal.profit)
-        if self._booked is None or profit is None or not _is_net(deal, profit):
+        if self._booked is None or profit is None:
             self._balance = None
             return
         before = self._booked.get(deal.id)
-        if before is not None and moment_of(deal) < moment_of(before.deal):
-            # What the snapshot says of it is newer.
+        if before is not None and (profit == before.profit or moment_of(deal) < moment_of(before.deal)):
+            # It is in the balance; or what the snapshot says of it is newer.
             return
-        if before is None and not is_new:
+        if (before is None and not is_new) or not _is_net(deal, profit):
             self._balance = None
             return
         if deal.side not in (SideType.BUY, SideType.SELL, SideType.BALANCE):

@@ -162,8 +162,8 @@ class Account:
         """Balance, floating profit, equity, margin and so on as of now; None before the first snapshot.
 
         Directly after a snapshot they are the server's own (:attr:`account`); what comes then changes them: quotes,
-        profit updates, positions and deals (:class:`.Figures` says how). From a loss of the connection to the next
-        snapshot they stay as they are.
+        profit updates, positions and deals (:class:`.Figures` says how). While the account is stale
+        (:attr:`status`), they stay as they were.
 
         To ask costs a moment for each position that something has happened to since it was asked last.
         """
@@ -364,6 +364,8 @@ class Account:
     # -- snapshots ------------------------------------------------------------------------------------------
 
     def _begin_loading(self, event: Event) -> None:
+        with self._lock:
+            self._valuation.begin()
         # From here on events may be newer than what the snapshot will say.
         for records in (self._orders, self._positions, self._deals):
             records.touched = set()
@@ -436,6 +438,8 @@ class Account:
         return floating
 
     def _give_up_loading(self, event: Event) -> None:
+        with self._lock:
+            self._valuation.stop()
         self._stop_watching()
         status = self._status["orders"]
         since = event.received_at if status.state is SyncState.CURRENT else self._stale_since

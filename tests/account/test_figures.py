@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onetrade_ws import (
+    AccountUpdatesStoppedError,
     ChannelType,
     ClientEventType,
     ConnectionState,
@@ -33,6 +34,7 @@ from onetrade_ws import (
     SideType,
     StateChange,
     Symbol,
+    SyncState,
     TradingAccount,
 )
 from onetrade_ws.account import Account, Directory
@@ -156,7 +158,7 @@ class Mirror:
     def quote(self, symbol_id: int, bid: float, ask: Optional[float] = None) -> None:
         self.tell(EventMessageType.MARKET_FEED, quote(symbol_id, bid, bid if ask is None else ask))
 
-    def float(self, profit: float, total_profit: float, position_id: int = 1) -> None:
+    def tell_profit(self, profit: float, total_profit: float, position_id: int = 1) -> None:
         update = ProfitUpdate(position_id=position_id, profit=profit, total_profit=total_profit)
         self.tell(EventMessageType.PROFIT_UPDATE, update)
 
@@ -198,7 +200,7 @@ def test_they_are_the_server_s_after_a_snapshot(mirror: Mirror) -> None:
 
 
 def test_they_are_computed_from_the_first_change(mirror: Mirror) -> None:
-    mirror.float(1100.0, 1096.5)
+    mirror.tell_profit(1100.0, 1096.5)
     assert mirror.figures == Figures(
         currency="USD",
         balance=10_000.0,
@@ -215,7 +217,7 @@ def test_they_are_computed_from_the_first_change(mirror: Mirror) -> None:
 
 def test_what_changes_nothing_leaves_them_the_server_s(mirror: Mirror) -> None:
     before = mirror.figures
-    mirror.float(1000.0, 996.5)
+    mirror.tell_profit(1000.0, 996.5)
     mirror.tell(EventMessageType.POSITIONS_UPDATE, position(comment="noted"))
     mirror.quote(2, 1.26)
     mirror.quote(1, 1.5)
@@ -223,38 +225,38 @@ def test_what_changes_nothing_leaves_them_the_server_s(mirror: Mirror) -> None:
 
 
 def test_a_snapshot_makes_them_the_server_s_again(mirror: Mirror) -> None:
-    mirror.float(1100.0, 1096.5)
+    mirror.tell_profit(1100.0, 1096.5)
     mirror.load(told(), (position(),))
     assert not mirror.figures.is_computed
     assert mirror.figures.profit == 996.5
 
 
-def test_a_snapshot_without_an_account_leaves_them(mirror: Mirror) -> None:
-    mirror.float(1100.0, 1096.5)
-    before = mirror.figures
-    mirror.load(None, (position(),))
-    assert mirror.figures == before
-    mirror.float(1200.0, 1196.5)
-    assert mirror.figures.profit == 1196.5
+STALE: Dict[str, Callable[[Mirror], None]] = {
+    "the connection is lost": Mirror.lose,
+    "the server does not tell of the account": lambda mirror: mirror.load(None, (position(),)),
+    "the account could not be loaded": lambda mirror: mirror.tell(
+        ClientEventType.RESYNC_FAILED, AccountUpdatesStoppedError()
+    ),
+}
 
 
-def test_while_deaf_they_stay_as_they_are(mirror: Mirror) -> None:
-    mirror.float(1100.0, 1096.5)
-    mirror.lose()
+@pytest.mark.parametrize("make_stale", STALE.values(), ids=STALE)
+def test_while_the_account_is_stale_they_stay_as_they_were(
+    mirror: Mirror, make_stale: Callable[[Mirror], None]
+) -> None:
+    mirror.tell_profit(1100.0, 1096.5)
+    make_stale(mirror)
     before = mirror.figures
-    mirror.float(1200.0, 1196.5)
+    assert mirror.account.status["account"].state is SyncState.STALE
+    mirror.tell_profit(1200.0, 1196.5)
     mirror.tell(EventMessageType.DEALS_CREATE, deal())
     mirror.tell(EventMessageType.POSITIONS_OPEN, position(2))
     mirror.quote(1, 1.3)
     assert before.profit == 1096.5
     assert mirror.figures is before
-    # Without an account nothing is known of the time between.
-    mirror.load(None, (position(),))
-    mirror.float(1300.0, 1296.5)
-    assert mirror.figures is before
     mirror.load(told(), (position(),))
     assert not mirror.figures.is_computed
-    mirror.float(1300.0, 1296.5)
+    mirror.tell_profit(1300.0, 1296.5)
     assert mirror.figures.profit == 1296.5
 
 
@@ -324,8 +326,8 @@ REST = position(volume_current=0.6, profit=600.0, total_profit=597.9)
 def test_between_a_deal_and_its_position_the_profit_is_not_known(mirror: Mirror) -> None:
     mirror.tell(EventMessageType.DEALS_CREATE, OUT)
     assert mirror.money() == {**dict.fromkeys(MONEY), "balance": 10_400.0, "credit": 0.0}
-    mirror.float(1000.0, 996.5)
-    assert mirror.figures.profit is None
+    mirror.tell_profit(1000.0, 996.5)
+    assert mirror.money()["profit"] is None
     mirror.tell(EventMessageType.POSITIONS_UPDATE, REST)
     assert (mirror.figures.balance, mirror.figures.profit) == (10_400.0, 597.9)
     assert mirror.figures.margin == 660.0
@@ -415,19 +417,54 @@ def test_what_could_not_be_read_may_have_been_anything(
     assert mirror.money() == {name: None if name in lost else before[name] for name in MONEY}
 
 
+@pytest.mark.parametrize(
+    ("event_type", "lost"), [("deals_create", "balance"), ("positions_close", "margin")], ids=str
+)
+def test_what_could_not_be_read_while_the_snapshot_was_taken_may_be_in_it_or_not(
+    event_type: str, lost: str
+) -> None:
+    mirror = Mirror()
+    mirror.tell(ClientEventType.RESYNCING)
+    error = DecodeError("$.data", "no object", b"{", event_type)
+    mirror.tell(ClientEventType.DECODE_ERROR, error, b"{")
+    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(position(),), deals=())
+    mirror.tell(ClientEventType.RESYNCED, snapshot)
+    assert getattr(mirror.figures, lost) is None
+    mirror.load(told(), (position(),))
+    assert getattr(mirror.figures, lost) is not None
+
+
+@pytest.mark.parametrize("known", UNKNOWN_DEALS.values(), ids=UNKNOWN_DEALS)
+def test_what_the_snapshot_holds_need_not_be_understood(known: Deal) -> None:
+    mirror = Mirror()
+    mirror.load(told(**NO_POSITION), deals=(known,))
+    if abs(known.profit) < 1e15:
+        mirror.tell(EventMessageType.DEALS_CREATE, known)
+        assert mirror.figures.balance == 10_000.0
+        mirror.tell(EventMessageType.DEALS_UPDATE, attrs.evolve(known, profit=1.0, updated_at=EARLY))
+    else:
+        mirror.tell(EventMessageType.DEALS_UPDATE, deal(updated_at=EARLY))
+    assert mirror.figures.balance is None
+
+
 # -- rules that do not hold ---------------------------------------------------------------------------------
 
 
 def test_a_margin_of_another_rule_stays_the_server_s_until_a_position_changes() -> None:
     mirror = Mirror()
     mirror.load(told(margin=550.0, margin_free=10_446.5, margin_level=1999.36), (position(),))
-    mirror.float(1100.0, 1096.5)
+    mirror.tell_profit(1100.0, 1096.5)
     assert (mirror.figures.margin, mirror.figures.margin_free) == (550.0, 10_546.5)
     mirror.tell(EventMessageType.POSITIONS_UPDATE, position(price_sl=1.05))
     assert mirror.figures.margin == 550.0
     mirror.tell(EventMessageType.POSITIONS_OPEN, position(2))
-    assert (mirror.figures.margin, mirror.figures.margin_free, mirror.figures.margin_level) == (None,) * 3
-    assert mirror.figures.equity is not None
+    assert mirror.money() == {
+        **dict.fromkeys(MONEY),
+        "balance": 10_000.0,
+        "credit": 0.0,
+        "profit": 1993.0,
+        "equity": 11_993.0,
+    }
     # Another time the sum is nothing, and so was the server's: that proves nothing.
     for identity in (1, 2):
         mirror.tell(EventMessageType.POSITIONS_CLOSE, position(identity))
@@ -482,9 +519,14 @@ def test_an_equity_of_another_rule_stays_the_server_s_until_something_changes() 
     mirror.load(told(equity=10_000.0, margin_free=8900.0, margin_level=909.09), (position(),))
     mirror.tell(EventMessageType.POSITIONS_UPDATE, position(comment="noted"))
     assert mirror.figures.equity == 10_000.0
-    mirror.float(1100.0, 1096.5)
-    assert (mirror.figures.profit, mirror.figures.equity, mirror.figures.margin_free) == (1096.5, None, None)
-    assert mirror.figures.margin == 1100.0
+    mirror.tell_profit(1100.0, 1096.5)
+    assert mirror.money() == {
+        **dict.fromkeys(MONEY),
+        "balance": 10_000.0,
+        "credit": 0.0,
+        "profit": 1096.5,
+        "margin": 1100.0,
+    }
 
 
 def test_a_profit_that_leaves_out_charges_is_not_computed_on() -> None:
@@ -492,7 +534,7 @@ def test_a_profit_that_leaves_out_charges_is_not_computed_on() -> None:
     mirror.load(told(profit=1000.0, equity=11_000.0, margin_free=9900.0, margin_level=1000.0), (position(),))
     mirror.tell(EventMessageType.DEALS_CREATE, deal())
     assert (mirror.figures.profit, mirror.figures.equity) == (1000.0, 11_050.0)
-    mirror.float(1100.0, 1096.5)
+    mirror.tell_profit(1100.0, 1096.5)
     assert (mirror.figures.profit, mirror.figures.equity) == (None, None)
 
 
@@ -500,14 +542,14 @@ def test_a_price_that_moved_while_the_snapshot_was_taken_does_not_spoil_the_rule
     mirror = Mirror()
     mirror.load(told(profit=1006.5, equity=11_006.5, margin_free=9906.5, margin_level=1000.59), (position(),))
     assert mirror.figures.profit == 1006.5
-    mirror.float(1020.0, 1016.5)
+    mirror.tell_profit(1020.0, 1016.5)
     assert mirror.figures.profit == 1016.5
 
 
 def test_a_margin_level_of_another_rule_is_not_computed() -> None:
     mirror = Mirror()
     mirror.load(told(margin_level=9.9968), (position(),))
-    mirror.float(1100.0, 1096.5)
+    mirror.tell_profit(1100.0, 1096.5)
     assert mirror.figures.margin_level is None
     assert mirror.figures.margin_free == 9996.5
 
@@ -538,7 +580,7 @@ def test_what_the_server_leaves_out_is_not_made_up() -> None:
 def proven(mirror: Mirror) -> None:
     """The profit that the server says is that of a quote."""
     mirror.quote(1, 1.11)
-    mirror.float(1000.0, 996.5)
+    mirror.tell_profit(1000.0, 996.5)
 
 
 def test_a_quote_moves_the_profit(mirror: Mirror) -> None:
@@ -554,7 +596,7 @@ def test_a_position_that_was_sold_is_valued_at_the_ask() -> None:
     mirror = Mirror()
     mirror.load(told(), (position(side=SELL, profit=1000.0, price_current=1.09),))
     mirror.quote(1, 1.08, 1.09)
-    mirror.float(1000.0, 996.5)
+    mirror.tell_profit(1000.0, 996.5)
     mirror.quote(1, 1.07, 1.085)
     assert mirror.figures.profit == 1496.5
 
@@ -577,16 +619,16 @@ def test_a_calculation_that_does_not_give_the_server_s_profit_is_not_used(
 ) -> None:
     proven(mirror)
     make_wrong(mirror)
-    mirror.float(1000.0, 996.5)
+    mirror.tell_profit(1000.0, 996.5)
     mirror.quote(1, 1.2)
     assert mirror.figures.profit == 996.5
-    mirror.float(10_000.0, 9996.5)
+    mirror.tell_profit(10_000.0, 9996.5)
     assert mirror.figures.profit == 9996.5
 
 
 def test_no_profit_at_all_proves_nothing(mirror: Mirror) -> None:
     mirror.quote(1, 1.1)
-    mirror.float(0.0, -3.5)
+    mirror.tell_profit(0.0, -3.5)
     mirror.quote(1, 1.2)
     assert mirror.figures.profit == -3.5
 
@@ -599,7 +641,7 @@ def test_without_a_quote_of_then_nothing_is_proven(mirror: Mirror) -> None:
 def test_what_the_server_says_counts_until_a_quote_is_newer(mirror: Mirror) -> None:
     proven(mirror)
     mirror.quote(1, 1.12)
-    mirror.float(1999.0, 1990.0)
+    mirror.tell_profit(1999.0, 1990.0)
     assert mirror.figures.profit == 1990.0
 
 
@@ -620,7 +662,7 @@ def test_a_currency_is_converted_by_the_symbol_of_both() -> None:
     mirror.load(told(margin=None), (in_yen(),))
     mirror.quote(3, 151.243)
     mirror.quote(7, 164.1)
-    mirror.float(66.12, 66.12)
+    mirror.tell_profit(66.12, 66.12)
     mirror.quote(7, 165.0)
     assert mirror.figures.profit == 661.19
     mirror.quote(3, 150.0)
@@ -633,7 +675,7 @@ def test_a_currency_is_converted_by_the_symbol_whose_base_it_is() -> None:
     mirror.load(told(), (pounds,))
     mirror.quote(2, 1.2648)
     mirror.quote(8, 0.86)
-    mirror.float(1264.8, 1264.8)
+    mirror.tell_profit(1264.8, 1264.8)
     mirror.quote(2, 1.3)
     assert mirror.figures.profit == 1300.0
 
@@ -645,7 +687,7 @@ def test_a_currency_that_no_symbol_or_more_than_one_converts_is_not_converted() 
         mirror.load(told(margin=None), (in_yen(),), symbols=symbols)
         mirror.quote(3, 151.243)
         mirror.quote(7, 164.1)
-        mirror.float(66.12, 66.12)
+        mirror.tell_profit(66.12, 66.12)
         mirror.quote(7, 165.0)
         assert mirror.figures.profit == 66.12
 
@@ -655,7 +697,7 @@ def test_a_quote_that_could_not_be_one_is_not_used() -> None:
     mirror.load(told(margin=None), (in_yen(),))
     mirror.quote(3, 151.243)
     mirror.quote(7, 164.1)
-    mirror.float(66.12, 66.12)
+    mirror.tell_profit(66.12, 66.12)
     for bid in (0.0, -1.0, 1e300):
         mirror.quote(3, bid)
         assert mirror.figures.profit is None
@@ -687,17 +729,18 @@ ODD = st.one_of(
 )
 def test_no_value_is_too_odd(
     extra: Dict[str, Any],
-    numbers: Dict[str, float],
+    numbers: Dict[str, Any],
     prices: Tuple[float, float],
     leverage: Optional[float],
     digits: Optional[int],
 ) -> None:
+    odd = attrs.evolve(position(extra=extra), **numbers)
     mirror = Mirror()
-    mirror.load(told(leverage=leverage, digits_currency=digits), (position(extra=extra, **numbers),))
+    mirror.load(told(leverage=leverage, digits_currency=digits), (odd,))
     mirror.quote(1, prices[0])
-    mirror.float(numbers["profit"], numbers["total_profit"])
+    mirror.tell_profit(numbers["profit"], numbers["total_profit"])
     mirror.quote(1, *prices)
-    mirror.tell(EventMessageType.POSITIONS_OPEN, position(2, extra=extra, **numbers))
+    mirror.tell(EventMessageType.POSITIONS_OPEN, attrs.evolve(odd, id=2))
     mirror.tell(EventMessageType.DEALS_CREATE, deal(profit=prices[0], profit_raw=prices[0]))
     assert all(value is None or math.isfinite(value) for value in mirror.money().values())
 
@@ -715,7 +758,7 @@ def test_what_nobody_asks_for_does_not_pile_up(mirror: Mirror) -> None:
     valuation = mirror.account._valuation
     for identity in range(2, 500):
         mirror.tell(EventMessageType.POSITIONS_OPEN, position(identity))
-        mirror.float(1.0, 1.0, identity)
+        mirror.tell_profit(1.0, 1.0, identity)
         mirror.tell(EventMessageType.POSITIONS_CLOSE, position(identity))
     kept = (value for value in vars(valuation).values() if isinstance(value, (dict, set, list)))
     assert max(map(len, kept)) <= len(SYMBOLS)
@@ -781,7 +824,7 @@ def test_the_profit_of_a_quote(
     if yen is not None:
         mirror.quote(3, float(yen))
     mirror.quote(symbol.id, float(first))
-    mirror.float(held.profit, held.total_profit)
+    mirror.tell_profit(held.profit, held.total_profit)
     mirror.quote(symbol.id, float(second))
     note("nothing to prove" if then == 0 else "proven")
     assert mirror.figures.profit == (float((now if then else then) + Fraction(charges)))
@@ -958,5 +1001,5 @@ def test_a_closed_position_of_the_snapshot_counts_for_nothing() -> None:
     mirror = Mirror()
     closed = position(2, status=PositionStatus.CLOSED, total_profit=5.0)
     mirror.load(told(), (position(), closed))
-    mirror.float(1100.0, 1096.5)
+    mirror.tell_profit(1100.0, 1096.5)
     assert (mirror.figures.profit, mirror.figures.margin) == (1096.5, 1100.0)

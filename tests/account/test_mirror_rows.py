@@ -528,7 +528,7 @@ def test_an_event_without_a_row_changes_nothing(account: Account, event_type: An
     before = everything(account)
     apply(account, event_type, data)
     assert everything(account) == before
-    assert len(before) == 16
+    assert len(before) == 17
 
 
 WITH_ROW = {
