@@ -76,6 +76,7 @@ def test_who_comes_late_sees_what_was_there(make_client: MakeClient, simulator: 
     }
 
 
+@pytest.mark.timeout(60 + 3 * CUTS)
 def test_random_cuts_in_a_busy_account(make_client: MakeClient, simulator: Simulator) -> None:
     draw = random.Random(7)
     desk = Desk(simulator, 7)
