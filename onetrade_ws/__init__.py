@@ -5,7 +5,7 @@ Everything that a program needs is here: :class:`OneTradeClient`, the event type
 
 from __future__ import annotations
 
-from .account import Account, Symbols
+from .account import Account, Symbols, to_frame
 from .client import OneTradeClient
 from .config import PRICE_COLUMNS, ReconnectPolicy
 from .connection import MessageStatus, OutgoingMessage
@@ -178,4 +178,5 @@ __all__ = [
     "UnknownOrderError",
     "UnknownSymbolError",
     "WaitTimeoutError",
+    "to_frame",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .frames import to_frame
 from .mirror import Account
 from .symbols import Directory, Symbols
 from .synchronizer import Synchronizer
 
-__all__ = ["Account", "Directory", "Symbols", "Synchronizer"]
+__all__ = ["Account", "Directory", "Symbols", "Synchronizer", "to_frame"]
