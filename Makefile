@@ -66,7 +66,7 @@ venv-bench: python
 	@$(PYTHON) .ci/environment.py .venv speed bench
 
 venv-dev: python
-	@$(PYTHON) .ci/environment.py .venv cli proxy speed test lint
+	@$(PYTHON) .ci/environment.py .venv cli pandas proxy speed test lint
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 8))' || { \

@@ -93,6 +93,7 @@ def run(version: str, python: Path, oldest: bool, pytest_arguments: List[str]) -
         str(ROOT / ".ci" / "environment.py"),
         str(environment),
         "cli",
+        "pandas",
         "proxy",
         "speed",
         "test",

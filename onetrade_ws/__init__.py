@@ -5,7 +5,7 @@ Everything that a program needs is here: :class:`OneTradeClient`, the event type
 
 from __future__ import annotations
 
-from .account import Account, Figures, Symbols
+from .account import Account, Figures, Symbols, to_frame
 from .client import OneTradeClient
 from .config import PRICE_COLUMNS, ReconnectPolicy
 from .connection import MessageStatus, OutgoingMessage
@@ -27,6 +27,7 @@ from .errors import (
     DecodeError,
     EncodeError,
     HandshakeError,
+    MissingPackageError,
     NetworkError,
     NotConnectedError,
     NotFoundError,
@@ -130,6 +131,7 @@ __all__ = [
     "HealthStatus",
     "Journal",
     "MessageStatus",
+    "MissingPackageError",
     "NetworkError",
     "NotConnectedError",
     "NotFoundError",
@@ -177,4 +179,5 @@ __all__ = [
     "UnknownOrderError",
     "UnknownSymbolError",
     "WaitTimeoutError",
+    "to_frame",
 ]

@@ -11,6 +11,7 @@
      +-- AnswerError (ValueError)                 what was answered over HTTP is not what the protocol says
      +-- AccountUpdatesStoppedError               without them the mirror does not stay up to date
      +-- UnknownSymbolError (KeyError)            no symbol has this name
+     +-- MissingPackageError (ImportError)        a call that needs a package which is not installed
      +-- OutcomeUnknownError                      asked to act, the server did not say whether it has
      +-- RequoteError                             the answer to a requote was not taken
      |    +-- RequoteOverError                    too late: the order does not wait for it any more
@@ -59,6 +60,7 @@ __all__ = [
     "DecodeError",
     "EncodeError",
     "HandshakeError",
+    "MissingPackageError",
     "NetworkError",
     "NotConnectedError",
     "NotFoundError",
@@ -263,6 +265,24 @@ class UnknownSymbolError(OneTradeError, KeyError):
     def __str__(self) -> str:
         meant = f"; did you mean {', '.join(self.near)}?" if self.near else ""
         return f"there is no symbol {self.symbol!r}{meant}"
+
+
+class MissingPackageError(OneTradeError, ImportError):
+    """A call needs a package that is not installed, or that cannot be imported: the cause says why.
+
+    :ivar call: the call
+    :ivar package: its name
+    :ivar extra: this library's extra that brings it
+    """
+
+    def __init__(self, call: str, package: str, extra: str) -> None:
+        super().__init__(call, package, extra)
+        self.call = call
+        self.package = package
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return f'{self.call} needs {self.package}, this library\'s extra "{self.extra}": pip install {self.package}'
 
 
 class OutcomeUnknownError(OneTradeError):

@@ -28,6 +28,7 @@ from onetrade_ws.errors import (
     DecodeError,
     EncodeError,
     HandshakeError,
+    MissingPackageError,
     NetworkError,
     NotConnectedError,
     OneTradeError,
@@ -125,6 +126,11 @@ CASES: List[Tuple[Type[OneTradeError], Dict[str, Any], str]] = [
         HandshakeError,
         {"host": "host.example:443", "reason": "no Upgrade header"},
         "no WebSocket at host.example:443: no Upgrade header",
+    ),
+    (
+        MissingPackageError,
+        {"call": "to_frame()", "package": "pandas", "extra": "pandas"},
+        'to_frame() needs pandas, this library\'s extra "pandas": pip install pandas',
     ),
     (NotConnectedError, {"call": "connect()"}, "connect(): the client is not connected"),
     (ConnectionLostError, {"reason": "broken pipe"}, "the connection was lost: broken pipe"),
@@ -261,6 +267,7 @@ def test_each_one_is_caught_as_ours(cls: Type[OneTradeError], facts: Dict[str, A
         (WaitTimeoutError, TimeoutError),
         (ConnectTimeoutError, TimeoutError),
         (CallbackThreadError, RuntimeError),
+        (MissingPackageError, ImportError),
     ],
 )
 def test_some_are_caught_as_python_would(cls: Type[OneTradeError], builtin: Type[BaseException]) -> None:

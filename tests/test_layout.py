@@ -47,6 +47,7 @@ MAY_IMPORT: Dict[str, FrozenSet[str]] = {
 
 # The one place that knows each of these.
 ONLY_IN = {
+    "pandas": "account/frames.py",
     "python_socks": "connection/proxy.py",
     "requests": "connection/exchange.py",
     "urllib3": "connection/exchange.py",

@@ -82,7 +82,9 @@ def test_the_wheel_describes_itself(metadata: Message) -> None:
     assert metadata["Description-Content-Type"] == "text/x-rst"
     assert str(metadata.get_payload()).strip() == (ROOT / "README.rst").read_text(encoding="utf-8").strip()
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
-    assert {"cli", "proxy", "speed", "bench", "test", "lint"} <= set(metadata.get_all("Provides-Extra", []))
+    assert {"cli", "pandas", "proxy", "speed", "bench", "test", "lint"} <= set(
+        metadata.get_all("Provides-Extra", [])
+    )
 
 
 def test_the_wheel_brings_the_command(wheel: Path) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from functools import partial
 from itertools import islice
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import attrs
 
@@ -36,9 +36,13 @@ from ..protocol.models import (
 )
 from ..protocol.snapshot import Snapshot
 from .figures import Figures, Valuation
+from .frames import COLLECTIONS, to_frame
 from .history import BYTES_EACH, LIVE_LIMIT, Log, Records
 from .merge import Merged, merge, moment_of
 from .symbols import Directory, Symbols
+
+if TYPE_CHECKING:
+    from .frames import DataFrame
 
 logger = logging.getLogger("onetrade_ws.account")
 
@@ -254,6 +258,25 @@ class Account:
     def connection_state(self) -> ConnectionState:
         """The connection's state as of the last event delivered (``setWSStatus``). ``client.state`` may be ahead."""
         return self._connection_state
+
+    def to_frame(self, name: str, *, extra: bool = False) -> DataFrame:
+        """A collection as a pandas DataFrame, as :func:`.to_frame` makes it: ``to_frame("orders")``. Of the caller's
+        own; on any thread. The first call imports pandas (extra ``pandas``), which takes a moment.
+
+        :param name: ``"orders"``, ``"active_orders"``, ``"positions"``, ``"open_positions"``, ``"deals"``,
+            ``"reports"``, ``"quotes"``, ``"journal"``, ``"notifications"``, ``"symbols"``; or ``"account"``: one row,
+            none before the first snapshot
+        :param extra: whether what is documented nowhere becomes columns, too
+        :raises ValueError: when there is no such collection; it lists them
+        :raises MissingPackageError: when pandas is not installed; an :exc:`ImportError`
+        """
+        model = COLLECTIONS.get(name)
+        if model is None:
+            raise ValueError(f"no collection {name!r}: one of {', '.join(COLLECTIONS)}")
+        found = getattr(self, name)
+        if name == "account":
+            found = [] if found is None else [found]
+        return to_frame(found, model, extra=extra)
 
     # -- updating: on the thread that delivers --------------------------------------------------------------
 
