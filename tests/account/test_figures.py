@@ -124,7 +124,7 @@ class Mirror:
     """An account to which a test tells things, one after the other."""
 
     def __init__(self) -> None:
-        self.account = Account(1000, Directory(lambda: ()))
+        self.account = Account(1000, Directory(lambda deadline: ()))
         self.moment = 0.0
 
     def tell(self, event_type: Any, data: Any = None, raw: bytes = b"") -> None:
