@@ -450,12 +450,10 @@ class Account:
         return merge(records.snapshot(), told, records.touched or (), is_over)
 
     def _floating(self, told: Position) -> Position:
-        """A position of a snapshot, with the profit that was told of since the snapshot was asked for, unless something
-        else has happened to it."""
-        known, update = self._positions.get(told.id), self._floated.get(told.id)
+        """A position of a snapshot, with the profit that was told of since the snapshot was asked for. Whatever happened
+        to either after that, an event tells of it, and comes later."""
+        update = self._floated.get(told.id)
         if update is None or _position_is_over(told):
-            return told
-        if known is not None and moment_of(known) != moment_of(told):
             return told
         floating: Position = _with_profit(told, update.profit, update.total_profit)
         return floating

@@ -27,11 +27,14 @@ def differences(account: Account, simulator: Simulator) -> List[str]:
         books: Dict[int, Any] = {wire["id"]: structure(wire, model) for wire in wires}
         found += [f"{name} {each} is missing" for each in books if each not in mirrored]
         found += [f"{name} {each} is made up" for each in mirrored if each not in books]
-        found += [
-            f"{name} {each} is {comparable(mirrored[each])}, not {comparable(books[each])}"
-            for each in books
-            if each in mirrored and comparable(mirrored[each]) != comparable(books[each])
-        ]
+        for each in books:
+            if each in mirrored:
+                ours, theirs = comparable(mirrored[each]), comparable(books[each])
+                found += [
+                    f"{name} {each}: {field} is {ours[field]!r}, not {theirs[field]!r}"
+                    for field in theirs
+                    if ours[field] != theirs[field]
+                ]
     return found
 
 
