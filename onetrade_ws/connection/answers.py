@@ -72,7 +72,7 @@ def _seconds(retry_after: str) -> Optional[float]:
     try:
         date = parsedate_tz(text)
         return None if date is None else max(0.0, mktime_tz(date) - time.time())
-    except (ValueError, OverflowError, IndexError, TypeError):
+    except (ValueError, OverflowError, IndexError):
         # What the standard library makes of dates that are none.
         return None
 
