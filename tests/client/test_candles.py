@@ -21,7 +21,6 @@ from onetrade_ws import (
 )
 from onetrade_ws.simulator import Simulator
 from tests.client.conftest import MakeClient
-from tests.client.conversation import TIMEOUT
 from tests.connection.hostile import HostileServer, Peer, client_of
 
 UTC = timezone.utc

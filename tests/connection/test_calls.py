@@ -866,6 +866,25 @@ def test_no_error_and_no_log_shows_a_secret(
     assert "canary" not in status + caplog.text
 
 
+@pytest.mark.parametrize("text", ["&amp;", "%25\\"])
+def test_a_long_message_is_not_searched_to_its_end(
+    simulator: Simulator, make_client: MakeClient, text: str
+) -> None:
+    message = text * (40_000_000 // len(text))
+    simulator.refuse_calls(200, body={"success": False, "code": 400, "message": message})
+    client = make_client(simulator, access_token="&amp;" * 100)
+    started = time.thread_time()
+    with pytest.raises(ServerError) as caught:
+        some_candles(client, timeout=TIMEOUT)
+    took = time.thread_time() - started
+    assert len(str(caught.value)) < 300
+    # What it takes to read it, twice.
+    started = time.thread_time()
+    for _ in range(2):
+        json.loads(json.dumps(message))
+    assert took < 3 * (time.thread_time() - started) + 1
+
+
 def test_placeholders_in_a_body_stay(hostile: MakeHostile) -> None:
     bodies: List[bytes] = []
 
