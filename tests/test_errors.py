@@ -15,6 +15,8 @@ import pytest
 import onetrade_ws
 from onetrade_ws import errors
 from onetrade_ws.errors import (
+    AccountUpdatesStoppedError,
+    AnswerError,
     AuthenticationError,
     CallbackThreadError,
     CertificateError,
@@ -31,14 +33,22 @@ from onetrade_ws.errors import (
     MissingPackageError,
     NetworkError,
     NotConnectedError,
+    NotFoundError,
     OneTradeError,
+    OutcomeUnknownError,
     ProtocolError,
     QueueFullError,
+    RateLimitedError,
     ReconnectFailedError,
+    RequoteError,
+    RequoteOverError,
+    RequoteRefusedError,
     ServerError,
     SessionInUseError,
     SessionLoggedOutError,
     SlowConsumerError,
+    UnknownOrderError,
+    UnknownSymbolError,
     WaitTimeoutError,
 )
 
@@ -131,6 +141,62 @@ CASES: List[Tuple[Type[OneTradeError], Dict[str, Any], str]] = [
         MissingPackageError,
         {"call": "to_frame()", "package": "pandas", "extra": "pandas"},
         'to_frame() needs pandas, this library\'s extra "pandas": pip install pandas',
+    ),
+    (
+        NotFoundError,
+        {"step": "candles", "status": 404, "message": "no symbol 99"},
+        "candles was answered with HTTP 404: no symbol 99",
+    ),
+    (
+        RateLimitedError,
+        {"step": "orders", "status": 429, "message": "slowly", "retry_after": 2.5},
+        "orders was answered with HTTP 429: slowly; it asks to wait for 2.5 s",
+    ),
+    (
+        RateLimitedError,
+        {"step": "orders", "status": 429, "message": "", "retry_after": None},
+        "orders was answered with HTTP 429",
+    ),
+    (
+        AnswerError,
+        {"step": "orders", "path": "$.data[3].symbol.digits", "reason": "expected an integer, got a string"},
+        "the answer to orders makes no sense: expected an integer, got a string at $.data[3].symbol.digits",
+    ),
+    (
+        AccountUpdatesStoppedError,
+        {},
+        "account updates are stopped: start_account_all() has the account loaded again",
+    ),
+    (
+        UnknownSymbolError,
+        {"symbol": "EURUDS", "near": ("EURUSD", "EURAUD")},
+        "there is no symbol 'EURUDS'; did you mean EURUSD, EURAUD?",
+    ),
+    (UnknownSymbolError, {"symbol": 99, "near": ()}, "there is no symbol 99"),
+    (
+        OutcomeUnknownError,
+        {"step": "approval", "reason": LOSS},
+        "approval: the server may have acted or not, and was not asked again: the connection was lost: reset by peer",
+    ),
+    (
+        RequoteError,
+        {"order_id": 7, "message": ""},
+        "the answer to a requote was not taken (order 7)",
+    ),
+    (
+        RequoteOverError,
+        {"order_id": 7, "message": "it is filled"},
+        "the order does not wait for an answer to a requote (order 7): it is filled",
+    ),
+    (
+        RequoteRefusedError,
+        {"order_id": 7, "message": "not you"},
+        "the server refuses the answer to a requote (order 7): not you",
+    ),
+    (
+        UnknownOrderError,
+        {"order_id": 7, "message": ""},
+        "the server knows no such order (order 7)",
     ),
     (NotConnectedError, {"call": "connect()"}, "connect(): the client is not connected"),
     (ConnectionLostError, {"reason": "broken pipe"}, "the connection was lost: broken pipe"),
@@ -267,6 +333,11 @@ def test_each_one_is_caught_as_ours(cls: Type[OneTradeError], facts: Dict[str, A
         (WaitTimeoutError, TimeoutError),
         (ConnectTimeoutError, TimeoutError),
         (CallbackThreadError, RuntimeError),
+        (AnswerError, ValueError),
+        (UnknownSymbolError, LookupError),
+        (UnknownSymbolError, KeyError),
+        (UnknownOrderError, LookupError),
+        (NotFoundError, LookupError),
         (MissingPackageError, ImportError),
     ],
 )

@@ -53,7 +53,8 @@ class Symbols(Mapping[Union[int, str], Symbol]):
         return len(self._by_id)
 
     def __repr__(self) -> str:
-        return f"<Symbols {', '.join(self._by_name)}>" if len(self) <= 10 else f"<{len(self)} Symbols>"
+        names = ", ".join(symbol.symbol for symbol in self.values())
+        return f"<Symbols {names}>" if 0 < len(self) <= 10 else f"<{len(self)} Symbols>"
 
 
 class Directory:

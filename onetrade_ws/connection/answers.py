@@ -18,6 +18,8 @@ from .credentials import Credentials
 
 _IN_USE = "session is already used"
 _SHOWN = 200
+# Characters of a message that are searched for what must not show.
+_LOOKED_AT = 64 * 1024
 
 
 def envelope(body: bytes) -> Optional[Mapping[str, Any]]:
@@ -49,7 +51,7 @@ def refusal(
         code = answer.get("code")
         if type(code) is int and not 200 <= code <= 299:
             status = code
-    message = _message(answer, body)
+    message = _message(answer, body)[:_LOOKED_AT]
     if _IN_USE in " ".join(message.lower().split()) or _IN_USE.encode() in body.lower():
         return SessionInUseError(step, status, _IN_USE)
     message = " ".join(credentials.hide_in(message).split())
@@ -72,7 +74,7 @@ def _seconds(retry_after: str) -> Optional[float]:
     try:
         date = parsedate_tz(text)
         return None if date is None else max(0.0, mktime_tz(date) - time.time())
-    except (ValueError, OverflowError, IndexError, TypeError):
+    except (ValueError, OverflowError, IndexError):
         # What the standard library makes of dates that are none.
         return None
 

@@ -365,7 +365,8 @@ def _body(response: requests.Response, enough: int) -> bytes:
         for chunk in response.raw.stream(_CHUNK, decode_content=False):
             body += chunk if unpacker is None else unpacker.decompress(chunk, enough)
             if len(body) >= enough:
-                return bytes(body[:enough])
+                del body[enough:]
+                return bytes(body)
     except zlib.error:
         raise OSError(errno.EPROTO, "its answer cannot be unpacked") from None
     if body and unpacker is not None and not unpacker.eof:

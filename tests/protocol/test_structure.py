@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import Any, Dict, List, Mapping, Tuple
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from onetrade_ws import (
     PRICE_COLUMNS,
+    Candle,
     ClientEventType,
     Deal,
     DecodeError,
@@ -20,9 +22,10 @@ from onetrade_ws import (
     Position,
     Report,
     Symbol,
+    TradingAccount,
 )
 from onetrade_ws.protocol.codec import Codec
-from onetrade_ws.protocol.structure import StructureError, structure
+from onetrade_ws.protocol.structure import StructureError, structure, structure_each
 from tests.protocol.server_json import (
     ENUMERATIONS,
     FIELDS,
@@ -217,3 +220,148 @@ def test_any_json_in_a_field_is_decoded_or_refused_with_its_path(model: type, da
         assert event.data.path.startswith(f"$.data.{field.name}")
     else:
         assert type(event.data) is model
+
+
+# -- what is answered over HTTP ----------------------------------------------------------------------------------------
+
+A_CANDLE: Dict[str, Any] = {
+    "time": 1709640000,
+    "open": 1.1,
+    "high": 1.3,
+    "low": 1.0,
+    "close": 1.2,
+    "volume": 7,
+}
+AN_ACCOUNT: Dict[str, Any] = {
+    "id": 2**60, "user_id": 5, "currency": "USD", "digits_currency": 2, "leverage": 100, "balance": 1.5, "credit": 0,
+    "profit": -2.5, "equity": 1, "margin": 0.0, "margin_free": 1, "margin_level": None,
+}  # fmt: skip
+KINDS_OF_AN_ACCOUNT = {"id": "int", "user_id": "int", "currency": "str", "digits_currency": "int"}
+
+
+def test_an_account_and_what_it_has_beside() -> None:
+    account = structure({**AN_ACCOUNT, "group": "demo"}, TradingAccount)
+    assert {name: getattr(account, name) for name in AN_ACCOUNT} == AN_ACCOUNT
+    assert account.extra == {"group": "demo"}
+    assert type(account.credit) is type(account.leverage) is float
+
+
+def test_an_account_may_leave_out_anything() -> None:
+    assert structure({}, TradingAccount) == TradingAccount()
+    assert structure(dict.fromkeys(AN_ACCOUNT), TradingAccount) == TradingAccount()
+
+
+@pytest.mark.parametrize("name", AN_ACCOUNT)
+def test_a_wrong_field_of_an_account(name: str) -> None:
+    for value in WRONG[KINDS_OF_AN_ACCOUNT.get(name, "float")]:
+        with pytest.raises(StructureError) as caught:
+            structure({**AN_ACCOUNT, name: value}, TradingAccount)
+        assert caught.value.path == f".{name}", value
+
+
+@pytest.mark.parametrize("name", ["open", "high", "low", "close"])
+def test_a_wrong_price_of_a_candle(name: str) -> None:
+    for value in [*WRONG["float"], None]:
+        with pytest.raises(StructureError) as caught:
+            structure({**A_CANDLE, name: value}, Candle)
+        assert caught.value.path == f".{name}", value
+
+
+NOON = datetime(2024, 3, 5, 12, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        (1709640000, NOON),
+        (1709640000.0, NOON),
+        (1709640000.25, NOON.replace(microsecond=250_000)),
+        (1709640000000, NOON),
+        (1709640000250, NOON.replace(microsecond=250_000)),
+        (1709640000000.0, NOON),
+        ("2024-03-05T12:00:00Z", NOON),
+        ("2024-03-05T14:00:00+02:00", NOON),
+        (0, datetime(1970, 1, 1, tzinfo=timezone.utc)),
+        (-86_400, datetime(1969, 12, 31, tzinfo=timezone.utc)),
+        # The last that are taken for seconds, and the first for milliseconds.
+        (10**11 - 1, datetime(5138, 11, 16, 9, 46, 39, tzinfo=timezone.utc)),
+        (10**11, datetime(1973, 3, 3, 9, 46, 40, tzinfo=timezone.utc)),
+    ],
+)
+def test_the_time_of_a_candle(value: object, moment: datetime) -> None:
+    candle = structure({**A_CANDLE, "time": value}, Candle)
+    assert candle.time == moment
+    assert candle.time.utcoffset() is not None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "0001-01-01T00:00:00Z",
+        "1709640000",
+        "noon",
+        True,
+        [],
+        {},
+        10**20,
+        -(10**20),
+        10**400,
+        1e300,
+        -1e300,
+    ],
+)
+def test_what_is_no_time_of_a_candle(value: object) -> None:
+    with pytest.raises(StructureError) as caught:
+        structure({**A_CANDLE, "time": value}, Candle)
+    assert caught.value.path == ".time"
+    assert any(words in caught.value.reason for words in ("expected a time", "not an RFC 3339", "beyond"))
+
+
+@given(json_values)
+def test_any_json_is_the_time_of_a_candle_or_is_refused(value: Any) -> None:
+    moment = None
+    try:
+        moment = structure({**A_CANDLE, "time": value}, Candle).time.utcoffset()
+    except StructureError as error:
+        refused = error.path
+    assert moment is not None or refused == ".time"
+
+
+def test_each_of_a_list() -> None:
+    assert structure_each([A_CANDLE, {**A_CANDLE, "time": 0}], Candle) == [
+        structure(A_CANDLE, Candle),
+        structure({**A_CANDLE, "time": 0}, Candle),
+    ]
+
+
+@pytest.mark.parametrize("nothing", [[], None])
+def test_an_empty_list_as_a_server_in_go_writes_it(nothing: object) -> None:
+    assert structure_each(nothing, Order) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "reason"),
+    [
+        ({}, "", "expected an array, got an object"),
+        ("[]", "", "expected an array, got a string"),
+        (0, "", "expected an array, got an integer"),
+        (False, "", "expected an array, got a boolean"),
+        ([A_CANDLE, None], "[1]", "expected an object, got null"),
+        ([A_CANDLE, [A_CANDLE]], "[1]", "expected an object, got an array"),
+        ([A_CANDLE, A_CANDLE, {}], "[2].time", "required field missing"),
+    ],
+)
+def test_a_list_of_which_one_is_wrong(value: object, path: str, reason: str) -> None:
+    with pytest.raises(StructureError) as caught:
+        structure_each(value, Candle)
+    assert (caught.value.path, caught.value.reason) == (path, reason)
+
+
+@pytest.mark.parametrize(("model", "field"), fields_of(Symbol))
+def test_a_wrong_field_of_a_symbol_in_a_list(model: type, field: Field) -> None:
+    for value in wrong_values(field):
+        with pytest.raises(StructureError) as caught:
+            structure_each([example(model), {**example(model), field.name: value}], model)
+        assert caught.value.path == f"[1].{field.name}", value

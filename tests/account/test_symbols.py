@@ -1,0 +1,158 @@
+"""Symbols by id and by name, and what is meant by a name that is not quite right."""
+
+from __future__ import annotations
+
+from typing import Any, List, Sequence
+
+import pytest
+
+from onetrade_ws import Symbol, Symbols, UnknownSymbolError
+from onetrade_ws.account import Directory
+from onetrade_ws.deadline import Deadline
+
+NAMES = ["EURUSD", "GBPUSD", "USDJPY", "Apple", "APPLE", "apple.x", "Größe", "US500"]
+SOON = Deadline(10)
+
+
+def symbols(names: Sequence[str] = NAMES) -> List[Symbol]:
+    return [Symbol(id=number, symbol=name) for number, name in enumerate(names, 1)]
+
+
+def test_by_id_and_by_name() -> None:
+    found = Symbols(symbols())
+    assert found[1] is found["EURUSD"]
+    assert found[8].symbol == "US500"
+    assert list(found) == list(range(1, 9))
+    assert [symbol.symbol for symbol in found.values()] == NAMES
+    assert len(found) == 8
+    assert 1 in found
+    assert "EURUSD" in found
+    assert 9 not in found
+    assert "EURUS" not in found
+    assert found.get("nothing") is None
+    assert found.get(99, "none") == "none"
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol_id"),
+    [
+        ("eurusd", 1),
+        ("EurUsd", 1),
+        ("Apple", 4),
+        ("APPLE", 5),
+        ("APPLE.X", 6),
+        ("GRÖSSE", 7),
+        ("us500", 8),
+    ],
+)
+def test_a_name_in_any_case_where_that_says_which(name: str, symbol_id: int) -> None:
+    assert Symbols(symbols())[name].id == symbol_id
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        # Two differ in case alone: no other spelling says which.
+        ("apple", ("Apple", "APPLE")),
+        ("EURUDS", ("EURUSD",)),
+        ("gbpusd.", ("GBPUSD",)),
+        ("EUR/USD", ("EURUSD",)),
+        ("appl", ("Apple", "APPLE", "apple.x")),
+        ("", ()),
+        ("something else", ()),
+        (" EURUSD", ("EURUSD",)),
+    ],
+)
+def test_an_unknown_name_with_those_that_are_near(name: str, near: Sequence[str]) -> None:
+    with pytest.raises(UnknownSymbolError) as caught:
+        Symbols(symbols())[name]
+    assert caught.value.symbol == name
+    assert caught.value.near[: len(near)] == tuple(near)
+    assert len(caught.value.near) <= 5
+
+
+def test_at_most_five_are_near() -> None:
+    with pytest.raises(UnknownSymbolError) as caught:
+        Symbols(symbols([f"EURUSD.{letter}" for letter in "abcdefghij"]))["EURUSD"]
+    assert len(caught.value.near) == 5
+
+
+def test_two_of_one_name_are_not_guessed_between() -> None:
+    found = Symbols(symbols(["EURUSD", "GBPUSD", "EURUSD"]))
+    assert (found[1].symbol, found[3].symbol) == ("EURUSD", "EURUSD")
+    for name in ("EURUSD", "eurusd"):
+        with pytest.raises(UnknownSymbolError, match="did you mean 1, 3") as caught:
+            found[name]
+        assert caught.value.near == ("1", "3")
+    assert found["gbpusd"].id == 2
+
+
+@pytest.mark.parametrize("key", [0, 99, -1, None, 1.5, b"EURUSD"])
+def test_what_is_neither(key: Any) -> None:
+    with pytest.raises(UnknownSymbolError) as caught:
+        Symbols(symbols())[key]
+    assert (caught.value.symbol, caught.value.near) == (key, ())
+    assert isinstance(caught.value, KeyError)
+
+
+def test_a_name_that_is_a_number_is_a_name() -> None:
+    found = Symbols([Symbol(id=7, symbol="1"), Symbol(id=1, symbol="7")])
+    assert (found["1"].id, found[1].id) == (7, 1)
+
+
+def test_they_are_shown_while_they_are_few() -> None:
+    assert repr(Symbols()) == "<0 Symbols>"
+    assert repr(Symbols(symbols(["EURUSD", "US500"]))) == "<Symbols EURUSD, US500>"
+    assert repr(Symbols(symbols([f"S{number}" for number in range(11)]))) == "<11 Symbols>"
+
+
+# -- what is known of them ---------------------------------------------------------------------------------------------
+
+
+class Server:
+    """Says what symbols there are, and notes who asks."""
+
+    def __init__(self, names: Sequence[str] = NAMES) -> None:
+        self.asked: List[Deadline] = []
+        self.names = names
+
+    def __call__(self, deadline: Deadline) -> List[Symbol]:
+        self.asked.append(deadline)
+        return symbols(self.names)
+
+
+def test_the_server_is_asked_for_a_name_once() -> None:
+    server = Server()
+    directory = Directory(server)
+    assert directory.symbols == Symbols()
+    assert directory.id_of("GBPUSD", SOON) == 2
+    assert directory.id_of("us500", SOON) == 8
+    assert server.asked == [SOON]
+    assert directory.symbols == Symbols(symbols())
+
+
+def test_an_id_is_what_it_is() -> None:
+    server = Server()
+    assert Directory(server).id_of(12345, SOON) == 12345
+    assert server.asked == []
+
+
+def test_what_is_known_is_not_asked_for() -> None:
+    server = Server()
+    directory = Directory(server)
+    directory.put(symbols(["XAUUSD"]))
+    assert directory.id_of("XAUUSD", SOON) == 1
+    with pytest.raises(UnknownSymbolError):
+        directory.id_of("EURUSD", SOON)
+    assert server.asked == []
+
+
+def test_a_server_without_symbols_is_asked_again() -> None:
+    server = Server([])
+    directory = Directory(server)
+    for _ in range(2):
+        with pytest.raises(UnknownSymbolError):
+            directory.id_of("EURUSD", SOON)
+    assert len(server.asked) == 2
+    server.names = ["EURUSD"]
+    assert directory.id_of("EURUSD", SOON) == 1
