@@ -99,7 +99,7 @@ def to_frame(objects: Iterable[Any], model: type = Candle, *, extra: bool = Fals
     ===================================  ========================================================================
 
     A column with a value that its dtype cannot hold (a time before 1677-09-22 or after 2262-04-11, an integer of more
-    than 64 bits) is of dtype ``object`` and holds the model's own values. None is rounded, and none left out.
+    than 64 bits) is of dtype ``object`` and holds the model's own values: nothing is rounded or left out.
 
     :param objects: or a mapping, whose values they are then
     :param model: their class: :class:`.Candle`, or that of one of the mirror's collections
