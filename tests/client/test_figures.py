@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from typing import Any, Callable, List
 
 import attrs
@@ -18,6 +19,7 @@ from onetrade_ws import (
     SideType,
 )
 from onetrade_ws.simulator import Simulator
+from tests.client.background import Background
 from tests.client.conftest import MakeClient
 from tests.client.conversation import TIMEOUT, catch_up, connect
 from tests.client.desk import Desk
@@ -216,6 +218,30 @@ def act(simulator: Simulator, draw: random.Random) -> None:
     elif choice == 5 and simulator.deals:
         deal = draw.choice(simulator.deals)
         simulator.update_deal(deal["id"], swap=round(draw.uniform(-9, 9), 2))
+
+
+def test_they_can_be_read_on_any_thread(client: OneTradeClient, simulator: Simulator) -> None:
+    watch(client, simulator, *SYMBOLS, 2)
+    over = threading.Event()
+
+    def read() -> int:
+        seen = 0
+        while not over.is_set():
+            found = figures(client)
+            assert found.balance is not None
+            if found.equity is not None:
+                assert found.profit is not None
+                assert round(found.balance + found.profit, 2) == found.equity
+            seen += 1
+        return seen
+
+    readers = [Background(read) for _ in range(2)]
+    draw = random.Random(5)
+    for _ in range(STEPS):
+        act(simulator, draw)
+    agree(client, simulator)
+    over.set()
+    assert all(reader.result() for reader in readers)
 
 
 def test_a_cut_gives_the_server_s_again(client: OneTradeClient, simulator: Simulator) -> None:
