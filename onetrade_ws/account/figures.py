@@ -654,7 +654,7 @@ class Valuation:
                 margin = told.margin
         equity = free = level = None
         if self._sums_equity:
-            if balance is not None and profit is not None and (credit is not None or told.credit is None):
+            if balance is not None and profit is not None:
                 equity = balance + (credit or _ZERO) + profit
         elif None not in (balance, profit):
             is_as_told = (balance, credit, profit) == (told.balance, told.credit, told.profit)

@@ -37,7 +37,7 @@ from onetrade_ws import (
     SyncState,
     TradingAccount,
 )
-from onetrade_ws.account import Account, Directory
+from onetrade_ws.account import Account, Directory, figures
 from onetrade_ws.protocol.records import parse_record
 from onetrade_ws.protocol.snapshot import Snapshot
 from onetrade_ws.protocol.structure import structure
@@ -339,6 +339,19 @@ def test_a_position_that_is_told_of_before_its_deal_is_known_all_the_same(mirror
     assert (mirror.figures.balance, mirror.figures.profit) == (10_400.0, 597.9)
 
 
+@pytest.mark.parametrize("is_deal_first", [True, False], ids=["the deal first", "the position first"])
+def test_each_deal_is_waited_out(mirror: Mirror, is_deal_first: bool) -> None:
+    told_of: List[Tuple[Any, Any]] = [
+        (EventMessageType.DEALS_CREATE, OUT),
+        (EventMessageType.POSITIONS_UPDATE, REST),
+    ]
+    for event_type, data in told_of if is_deal_first else reversed(told_of):
+        mirror.tell(event_type, data)
+    assert mirror.money()["profit"] == 597.9
+    mirror.tell(EventMessageType.DEALS_CREATE, attrs.evolve(OUT, id=6))
+    assert mirror.money()["profit"] is None
+
+
 def test_a_closed_position_needs_no_more_words(mirror: Mirror) -> None:
     mirror.tell(EventMessageType.POSITIONS_CLOSE, position(volume_current=0.0))
     mirror.tell(EventMessageType.DEALS_CREATE, attrs.evolve(OUT, volume=1.0))
@@ -465,10 +478,25 @@ def test_a_margin_of_another_rule_stays_the_server_s_until_a_position_changes() 
         "profit": 1993.0,
         "equity": 11_993.0,
     }
-    # Another time the sum is nothing, and so was the server's: that proves nothing.
-    for identity in (1, 2):
-        mirror.tell(EventMessageType.POSITIONS_CLOSE, position(identity))
+
+
+def test_that_there_is_no_margin_without_positions_proves_nothing_later() -> None:
+    mirror = Mirror()
+    mirror.load(told(margin=0.0, margin_free=10_996.5, margin_level=0.0), (position(),))
+    mirror.tell(EventMessageType.POSITIONS_CLOSE, position())
+    mirror.tell(EventMessageType.POSITIONS_OPEN, position(2))
     assert mirror.figures.margin is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "margin"), [({"rate_margin": 1.1}, 1210.0), ({"contract_size": 10_000}, 110.0)], ids=str
+)
+def test_a_margin_follows_what_it_depends_on(
+    mirror: Mirror, changed: Dict[str, float], margin: float
+) -> None:
+    extra = {**position().extra, **changed}
+    mirror.tell(EventMessageType.POSITIONS_UPDATE, position(extra=extra))
+    assert mirror.figures.margin == margin
 
 
 @pytest.mark.parametrize("lacking", ["rate_margin", "contract_size"])
@@ -499,7 +527,8 @@ def test_a_margin_of_before_an_event_is_understood_too() -> None:
     mirror = Mirror()
     mirror.tell(ClientEventType.RESYNCING)
     mirror.tell(EventMessageType.POSITIONS_OPEN, position(2))
-    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(position(),), deals=())
+    positions = (position(), position(3, status=PositionStatus.CLOSED))
+    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=positions, deals=())
     mirror.tell(ClientEventType.RESYNCED, snapshot)
     assert mirror.figures.margin == 2200.0
 
@@ -546,6 +575,22 @@ def test_a_price_that_moved_while_the_snapshot_was_taken_does_not_spoil_the_rule
     assert mirror.figures.profit == 1016.5
 
 
+def test_a_price_that_moved_after_the_account_was_read_is_counted(mirror: Mirror) -> None:
+    mirror.tell(ClientEventType.RESYNCING)
+    mirror.tell_profit(1100.0, 1096.5)
+    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(position(),), deals=())
+    mirror.tell(ClientEventType.RESYNCED, snapshot)
+    assert (mirror.figures.profit, mirror.figures.is_computed) == (1096.5, True)
+
+
+def test_a_free_margin_of_another_rule_is_not_computed() -> None:
+    mirror = Mirror()
+    mirror.load(told(margin_free=8900.0), (position(),))
+    mirror.tell_profit(1100.0, 1096.5)
+    assert mirror.figures.margin_free is None
+    assert mirror.figures.margin_level == 1008.77
+
+
 def test_a_margin_level_of_another_rule_is_not_computed() -> None:
     mirror = Mirror()
     mirror.load(told(margin_level=9.9968), (position(),))
@@ -572,6 +617,15 @@ def test_what_the_server_leaves_out_is_not_made_up() -> None:
     found = mirror.figures
     assert (found.currency, found.balance, found.profit) == (None, 10_050.0, 996.5)
     assert (found.equity, found.margin, found.margin_free, found.margin_level) == (None,) * 4
+
+
+@pytest.mark.parametrize("untold", [{"profit": None}, {"profit": None, "margin": None}], ids=str)
+def test_what_the_server_left_out_and_is_not_known_now_is_not_the_same(untold: Dict[str, None]) -> None:
+    mirror = Mirror()
+    mirror.load(told(**untold), (position(),))
+    error = DecodeError("$.data", "no object", b"{", "positions_close")
+    mirror.tell(ClientEventType.DECODE_ERROR, error, b"{")
+    assert mirror.money() == {**dict.fromkeys(MONEY), "balance": 10_000.0, "credit": 0.0}
 
 
 # -- quotes -------------------------------------------------------------------------------------------------
@@ -618,6 +672,8 @@ def test_a_calculation_that_does_not_give_the_server_s_profit_is_not_used(
     mirror: Mirror, make_wrong: Callable[[Mirror], None]
 ) -> None:
     proven(mirror)
+    mirror.quote(1, 1.11)
+    assert mirror.figures.profit == 996.5
     make_wrong(mirror)
     mirror.tell_profit(1000.0, 996.5)
     mirror.quote(1, 1.2)
@@ -686,6 +742,7 @@ def test_a_currency_that_no_symbol_or_more_than_one_converts_is_not_converted() 
         mirror = Mirror()
         mirror.load(told(margin=None), (in_yen(),), symbols=symbols)
         mirror.quote(3, 151.243)
+        mirror.quote(33, 151.243)
         mirror.quote(7, 164.1)
         mirror.tell_profit(66.12, 66.12)
         mirror.quote(7, 165.0)
@@ -759,9 +816,43 @@ def test_what_nobody_asks_for_does_not_pile_up(mirror: Mirror) -> None:
     for identity in range(2, 500):
         mirror.tell(EventMessageType.POSITIONS_OPEN, position(identity))
         mirror.tell_profit(1.0, 1.0, identity)
+        assert identity % 2 or mirror.figures
         mirror.tell(EventMessageType.POSITIONS_CLOSE, position(identity))
-    kept = (value for value in vars(valuation).values() if isinstance(value, (dict, set, list)))
-    assert max(map(len, kept)) <= len(SYMBOLS)
+    mirror.quote(1, 1.2)
+    assert mirror.figures
+    mirror.tell(EventMessageType.POSITIONS_CLOSE, position())
+    kept = {name: len(value) for name, value in vars(valuation).items() if isinstance(value, (dict, set))}
+    assert {name for name, length in kept.items() if length} == {"_quotes", "_pairs"}
+
+
+def test_of_more_positions_than_are_kept_the_profit_is_not_known(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "LIVE_LIMIT", 3)
+    for identity in (2, 3):
+        mirror.tell(EventMessageType.POSITIONS_OPEN, position(identity))
+    assert mirror.money()["profit"] == 2989.5
+    mirror.tell(EventMessageType.POSITIONS_OPEN, position(4))
+    assert (mirror.money()["profit"], mirror.money()["margin"]) == (None, None)
+
+
+def test_of_deals_long_past_a_correction_is_not_understood(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "_BOOKED_LIMIT", 40)
+    for identity in range(100, 150):
+        mirror.tell(EventMessageType.DEALS_CREATE, deal(identity))
+    mirror.tell(EventMessageType.DEALS_UPDATE, deal(149, profit=49.0, fee=1.0))
+    assert mirror.figures.balance == 12_499.0
+    mirror.tell(EventMessageType.DEALS_UPDATE, deal(100, profit=49.0, fee=1.0))
+    assert mirror.money()["balance"] is None
+
+
+def test_a_position_of_another_symbol_than_before_is_another_one(mirror: Mirror) -> None:
+    mirror.tell(EventMessageType.POSITIONS_UPDATE, position(symbol_id=3))
+    assert (mirror.figures.profit, mirror.figures.margin) == (996.5, 1100.0)
+    mirror.tell(EventMessageType.POSITIONS_CLOSE, position())
+    assert (mirror.money()["profit"], mirror.money()["margin"]) == (0.0, 0.0)
 
 
 # -- the arithmetic -----------------------------------------------------------------------------------------

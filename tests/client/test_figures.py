@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from typing import Any, Callable, List
 
 import attrs
@@ -18,9 +19,12 @@ from onetrade_ws import (
     SideType,
 )
 from onetrade_ws.simulator import Simulator
+from onetrade_ws.simulator import websocket as framing
+from tests.client.background import Background
 from tests.client.conftest import MakeClient
-from tests.client.conversation import TIMEOUT, catch_up, connect
+from tests.client.conversation import TIMEOUT, catch_up, connect, everything_sent
 from tests.client.desk import Desk
+from tests.client.stuck import StuckCallback
 
 BUY, SELL = SideType.BUY, SideType.SELL
 EURUSD, USDJPY, EURJPY, EURGBP, XAUUSD, US500 = 1, 3, 7, 8, 9, 11
@@ -216,6 +220,54 @@ def act(simulator: Simulator, draw: random.Random) -> None:
     elif choice == 5 and simulator.deals:
         deal = draw.choice(simulator.deals)
         simulator.update_deal(deal["id"], swap=round(draw.uniform(-9, 9), 2))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_however_far_behind_callbacks_are(make_client: MakeClient, simulator: Simulator, seed: int) -> None:
+    desk = Desk(simulator, seed)
+    desk.act(10)
+    client = make_client(snapshot=True, queue_limit=400_000)
+    know(client, simulator)
+    watch(client, simulator, *SYMBOLS, 2)
+    draw = random.Random(seed)
+    for _ in range(2):
+        before = client.stats().merged_events
+        stuck = StuckCallback(client, simulator)
+        # Of a symbol that concerns nobody, until newer ones take the place of older ones.
+        for _ in range(100):
+            if client.stats().merged_events > before:
+                break
+            simulator.emit_raw(framing.frame(framing.BINARY, b"1000,1,1") * 1000)
+            everything_sent(client, simulator)
+        assert client.stats().merged_events > before
+        for _ in range(STEPS):
+            act(simulator, draw)
+        stuck.release()
+        agree(client, simulator)
+
+
+def test_they_can_be_read_on_any_thread(client: OneTradeClient, simulator: Simulator) -> None:
+    watch(client, simulator, *SYMBOLS, 2)
+    over = threading.Event()
+
+    def read() -> int:
+        seen = 0
+        while not over.is_set():
+            found = figures(client)
+            assert found.balance is not None
+            if found.equity is not None:
+                assert found.profit is not None
+                assert round(found.balance + found.profit, 2) == found.equity
+            seen += 1
+        return seen
+
+    readers = [Background(read) for _ in range(2)]
+    draw = random.Random(5)
+    for _ in range(STEPS):
+        act(simulator, draw)
+    agree(client, simulator)
+    over.set()
+    assert all(reader.result() for reader in readers)
 
 
 def test_a_cut_gives_the_server_s_again(client: OneTradeClient, simulator: Simulator) -> None:
