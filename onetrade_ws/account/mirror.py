@@ -38,7 +38,7 @@ from ..protocol.snapshot import Snapshot
 from .figures import Figures, Valuation
 from .frames import COLLECTIONS, to_frame
 from .history import BYTES_EACH, LIVE_LIMIT, Log, Records
-from .merge import Merged, merge, moment_of
+from .merge import Merged, merge
 from .symbols import Directory, Symbols
 
 if TYPE_CHECKING:
