@@ -27,9 +27,9 @@ def differences(account: Account, simulator: Simulator) -> List[str]:
         books: Dict[int, Any] = {wire["id"]: structure(wire, model) for wire in wires}
         found += [f"{name} {each} is missing" for each in books if each not in mirrored]
         found += [f"{name} {each} is made up" for each in mirrored if each not in books]
-        for each in books:
+        for each, booked in books.items():
             if each in mirrored:
-                ours, theirs = comparable(mirrored[each]), comparable(books[each])
+                ours, theirs = comparable(mirrored[each]), comparable(booked)
                 found += [
                     f"{name} {each}: {field} is {ours[field]!r}, not {theirs[field]!r}"
                     for field in theirs
