@@ -450,8 +450,8 @@ class Account:
         return merge(records.snapshot(), told, records.touched or (), is_over)
 
     def _floating(self, told: Position) -> Position:
-        """A position of a snapshot, with the profit that was told of since the snapshot was asked for. Whatever happened
-        to either after that, an event tells of it, and comes later."""
+        """A position of a snapshot, with the profit that was told of since the snapshot was asked for. Of whatever
+        happened to either after that, an event tells, and comes later."""
         update = self._floated.get(told.id)
         if update is None or _position_is_over(told):
             return told
