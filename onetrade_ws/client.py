@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import ssl
@@ -17,11 +18,17 @@ from .delivery.dispatcher import Dispatcher
 from .delivery.observers import Callback, ObserverRegistry, Subscription
 from .delivery.queue import EventQueue
 from .delivery.waiting import EventStream, EventStreams, Expectation, Where
-from .errors import CallbackThreadError, ConfigurationError, NotConnectedError, detached
+from .errors import (
+    AccountUpdatesStoppedError,
+    CallbackThreadError,
+    ConfigurationError,
+    NotConnectedError,
+    detached,
+)
 from .health import Health, HealthStatus
 from .protocol.codec import Codec
 from .protocol.enums import EventMessageType
-from .protocol.events import ClientEventType, ConnectionState, Event, EventType, StateChange, SyncState
+from .protocol.events import ClientEventType, ConnectionState, Event, EventType, StateChange
 from .protocol.models import Candle, Order, Symbol
 from .stats import Stats
 
@@ -169,8 +176,10 @@ class OneTradeClient:
         self._synchronizer = Synchronizer(
             self._queue.announce,
             None if policy is None else policy.delay,
-            wanted=settings.snapshot and settings.account_updates,
+            enabled=settings.snapshot,
+            wanted=settings.account_updates,
         )
+        self._account.on_doubt = self._synchronizer.doubt
         self._connection = Connection(
             settings,
             deliver=self._queue.put,
@@ -270,6 +279,8 @@ class OneTradeClient:
             # In this order: a thread may not be had, and then nothing has begun.
             self._dispatcher.start()
             self._streams.begin()
+        if change is not None:
+            self._synchronizer.state_changed(change.new)
         self._queue.announce(event)
         if change is not None and change.new is ConnectionState.CLOSED:
             self._queue.close()
@@ -335,7 +346,10 @@ class OneTradeClient:
         self.send(EventMessageType.START_ACCOUNT_ALL)
 
     def stop_account_all(self) -> None:
-        """Receive account updates no more: ``stop_account_all`` (specification). Remembered."""
+        """Receive account updates no more: ``stop_account_all`` (specification). Remembered.
+
+        :attr:`account` stays as it is, and is ``STALE`` from then on.
+        """
         self.send(EventMessageType.STOP_ACCOUNT_ALL)
 
     def send(self, event_type: str, data: Any = None) -> OutgoingMessage:
@@ -511,36 +525,38 @@ class OneTradeClient:
         self._synchronizer.request()
 
     def wait_until_current(self, timeout: Optional[float] = None) -> None:
-        """Block until :attr:`account` is what the server has: loaded over HTTP since the connection was made.
+        """Block until :attr:`account` is what the server has: loaded over HTTP since the connection was made, and since
+        :meth:`resync` was called last.
 
         With ``dispatch="manual"`` callbacks run meanwhile, on this thread.
 
         :param timeout: seconds; None: as long as it takes
         :raises WaitTimeoutError: when it was not in time; ``account.status`` has the reason
-        :raises NotFoundError: when the server does not offer the account over HTTP
+        :raises NotFoundError: when the server does not offer the account, or a part of it, over HTTP
         :raises AuthenticationError: when the server refuses the credentials
         :raises NotConnectedError: when the client is not connected
-        :raises ConfigurationError: with ``snapshot=False``, or without account updates: it would never be
+        :raises ConfigurationError: with ``snapshot=False``: it would never be
+        :raises AccountUpdatesStoppedError: without account updates: nor would it then
         :raises OneTradeError: why the client ended, or without a reconnect policy why the account could not be loaded
         :raises CallbackThreadError: inside a callback, which would wait for itself
         """
-        if not self._connection.loads_account:
-            raise ConfigurationError("snapshot", False, "True, with account updates, to wait for it")
+        if not self._settings.snapshot:
+            raise ConfigurationError("snapshot", False, "True, to wait for it")
+        if not self._connection.outgoing.wants_account:
+            raise AccountUpdatesStoppedError
         stream = self._streams.open([ClientEventType.RESYNCED, ClientEventType.RESYNC_FAILED], None)
         expectation = Expectation(stream, "up-to-date account", self._is_settled, timeout)
         if self._is_settled():
             stream.close()
         else:
             expectation.wait()
-        reason = self._account.status["orders"].reason
-        if reason is not None:
-            raise detached(reason)
+        for status in self._account.status.values():
+            if status.reason is not None:
+                # A copy: what it is raised through would stay with the one that the status keeps.
+                raise copy.copy(status.reason)
 
     def _is_settled(self, _: object = None) -> bool:
-        status = self._account.status["orders"]
-        return status.state is SyncState.CURRENT or (
-            status.reason is not None and not self._synchronizer.tries_again_after(status.reason)
-        )
+        return self._synchronizer.is_settled(self._account.load_taken)
 
     @property
     def account(self) -> Account:

@@ -261,6 +261,9 @@ class Valuation:
             self._told = _numbers_of(account)
             self._figures = _as_told(account, at)
             self._balance, self._credit = self._told.balance, self._told.credit
+            if not snapshot.is_settled and snapshot.deals is not None:
+                # Which of the deals are in it is not known, and so not what the next one makes of it.
+                self._balance, self._has_moved = None, True
             self._symbols = symbols
             for symbol in symbols.values():
                 pair = (symbol.base_currency or "", symbol.quote_currency or "")

@@ -57,7 +57,8 @@ class Records(Generic[T]):
     def __init__(
         self, limit: int, is_over: Callable[[T], bool], forgetting: Callable[[], None] = lambda: None
     ) -> None:
-        self._limit = limit
+        #: How many of those that are over are kept.
+        self.limit = limit
         self._is_over = is_over
         self._forgetting = forgetting
         self._has_forgotten = False
@@ -91,12 +92,15 @@ class Records(Generic[T]):
         self._live.pop(identity, None)
         self._bytes += size - self._over.get(identity, 0)
         self._over[identity] = size
-        while len(self._over) > self._limit or (
-            len(self._over) > 1 and self._bytes > self._limit * BYTES_EACH
-        ):
+        while len(self._over) > self.limit or (len(self._over) > 1 and self._bytes > self.limit * BYTES_EACH):
             oldest, freed = self._over.popitem(last=False)
             self._bytes -= freed
             del self._by_id[oldest]
+
+    def renew(self, identity: int) -> None:
+        """Of those that are over, this one came last, if it is one of them."""
+        if identity in self._over:
+            self._over.move_to_end(identity)
 
     def remove(self, identity: int) -> None:
         """Forget an object that is live."""

@@ -31,6 +31,19 @@ def moment_of(record: Any) -> datetime:
     return moment
 
 
+def newest(told: Iterable[T], limit: int, is_over: Callable[[T], bool]) -> Sequence[T]:
+    """Those that are live, and of those that are over the newest ``limit``, the oldest first."""
+    ordered = sorted(told, key=moment_of)
+    surplus = sum(map(is_over, ordered)) - limit
+    kept = []
+    for one in ordered:
+        if surplus > 0 and is_over(one):
+            surplus -= 1
+        else:
+            kept.append(one)
+    return kept
+
+
 def merge(
     known: Mapping[int, T],
     told: Iterable[T],

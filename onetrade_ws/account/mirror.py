@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 
 import attrs
 
-from ..errors import ConnectionLostError, OneTradeError
+from ..errors import ConnectionLostError, NotFoundError, OneTradeError
 from ..protocol.drafts import copier_of
 from ..protocol.enums import EventMessageType, OrderStatus, PositionStatus
 from ..protocol.events import (
@@ -21,7 +21,6 @@ from ..protocol.events import (
     Event,
     EventType,
     Resynced,
-    SyncState,
 )
 from ..protocol.models import (
     Deal,
@@ -34,12 +33,14 @@ from ..protocol.models import (
     Report,
     TradingAccount,
 )
-from ..protocol.snapshot import Snapshot
+from ..protocol.snapshot import PARTS
 from .figures import Figures, Valuation
 from .frames import COLLECTIONS, to_frame
 from .history import BYTES_EACH, LIVE_LIMIT, Log, Records
-from .merge import Merged, merge
+from .merge import Merged, merge, moment_of, newest
+from .standing import Standing
 from .symbols import Directory, Symbols
+from .synchronizer import Load
 
 if TYPE_CHECKING:
     from .frames import DataFrame
@@ -48,9 +49,6 @@ logger = logging.getLogger("onetrade_ws.account")
 
 _FINISHED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
 _CLOSED = PositionStatus.CLOSED
-
-#: What is loaded over HTTP.
-_LOADED = ("account", "orders", "positions", "deals", "symbols")
 
 # About what an object takes in a message.
 _SIZE_IN_SNAPSHOT = BYTES_EACH // 4
@@ -69,6 +67,15 @@ def _order_is_over(order: Order) -> bool:
 
 def _position_is_over(position: Position) -> bool:
     return position.status == _CLOSED
+
+
+def _told_of_by(event_type: Optional[str]) -> Sequence[str]:
+    """The collections that events of a type tell of; None: of any type."""
+    if event_type is None:
+        return ("orders", "positions", "deals")
+    if event_type == EventMessageType.ORDERS_REQUOTED.value:
+        return ("orders",)
+    return [name for name in ("orders", "positions", "deals") if event_type.startswith(f"{name}_")]
 
 
 def _always(_: object) -> bool:
@@ -117,11 +124,14 @@ class Account:
         self._two_tabs_detected = False
         self._reconnecting = False
         self._connection_state = ConnectionState.CLOSED
-        made = CollectionStatus(SyncState.STALE, time.time())
-        self._status: Dict[str, CollectionStatus] = dict.fromkeys(_LOADED, made)
+        self._standing = Standing(time.time())
         self._was_loaded = False
-        # Since when something may have been missed.
-        self._stale_since = made.since
+        # The number of the load whose snapshot is waited for.
+        self._loading = 0
+        #: The number of the load that was heard of last.
+        self.load_taken = 0
+        #: Called when events are known to be missing, on the thread that delivers: loading anew would help.
+        self.on_doubt: Callable[[], None] = lambda: None
         # The newest profits that were told of while a snapshot is being taken, by position: also of positions that are
         # not known yet.
         self._floated: Dict[int, ProfitUpdate] = {}
@@ -237,7 +247,7 @@ class Account:
     @property
     def status(self) -> Dict[str, CollectionStatus]:
         """How far ``"account"``, ``"orders"``, ``"positions"``, ``"deals"`` and ``"symbols"`` can be relied on."""
-        return dict(self._status)
+        return dict(self._standing.by_part)
 
     @property
     def session_logged_out(self) -> bool:
@@ -303,7 +313,11 @@ class Account:
         with self._lock:
             records.put(record.id, record, len(event.raw))
             if records.touched is not None:
-                records.touched.add(record.id)
+                if len(records.touched) < LIVE_LIMIT:
+                    records.touched.add(record.id)
+                else:
+                    # No honest server tells of so many: which of them a snapshot must not undo is not known.
+                    self._stop_watching()
         if self._forgotten:
             self._log_forgotten()
 
@@ -350,6 +364,12 @@ class Account:
             return
         with self._lock:
             self._valuation.miss(event_type, event.received_at)
+        self._doubt(_told_of_by(event_type), event.received_at, event.data)
+
+    def _doubt(self, names: Sequence[str], now: float, reason: OneTradeError) -> None:
+        if names:
+            self._standing.doubt(names, now, reason)
+            self.on_doubt()
 
     def _put_profit(self, event: Event) -> None:
         update = event.data
@@ -373,53 +393,62 @@ class Account:
                 self._session_logged_out = self._two_tabs_detected = False
         else:
             self._reconnecting = False
-        if change.old is ConnectionState.OPEN:
+        # Between OPEN and CLOSED, more may have been said of a load.
+        if change.old is ConnectionState.OPEN or change.new is ConnectionState.CLOSED:
             with self._lock:
                 self._valuation.stop()
             self._stop_watching()
-            self._set_status(SyncState.STALE, event.received_at)
+            self._standing.give_up(event.received_at)
 
     def _note_gap(self, event: Event) -> None:
-        for name, status in self._status.items():
-            if status.since > event.data.started_at:
-                self._status[name] = attrs.evolve(status, since=event.data.started_at)
+        self._standing.note_gap(event.data.started_at)
 
     # -- snapshots ------------------------------------------------------------------------------------------
 
-    def _begin_loading(self, event: Event) -> None:
-        with self._lock:
-            self._valuation.begin()
-        # From here on events may be newer than what the snapshot will say.
-        for records in (self._orders, self._positions, self._deals):
-            records.touched = set()
-        self._floated.clear()
-        self._stale_since = self._status["orders"].since
-        self._set_status(SyncState.LOADING, event.received_at)
+    def _begin_loading(self, event: Event) -> Event:
+        load: Load = event.data
+        if self._connection_state is ConnectionState.OPEN:
+            with self._lock:
+                self._valuation.begin()
+            # From here on events may be newer than what the snapshot will say.
+            for records in (self._orders, self._positions, self._deals):
+                records.touched = set()
+            self._floated.clear()
+            self._loading = load.number
+            self._standing.begin(event.received_at)
+        return attrs.evolve(event, data=None)
 
     def _load(self, event: Event) -> Event:
-        if self._orders.touched is None:
-            # The connection was lost since; what events said meanwhile is not known.
-            lost = ConnectionLostError("while the account was loaded")
+        load: Load = event.data
+        snapshot, load.snapshot = load.snapshot, None
+        self.load_taken = load.number
+        if snapshot is None or self._loading != load.number or self._orders.touched is None:
+            # What events have said since it began is not known, or it is not the newest any more.
+            lost = ConnectionLostError("it was lost while the account was loaded")
             return attrs.evolve(event, type=ClientEventType.RESYNC_FAILED, data=lost)
-        snapshot: Snapshot = event.data
         orders = self._merge(self._orders, snapshot.orders, _order_is_over)
         positions = self._merge(self._positions, snapshot.positions, _position_is_over)
         positions = positions._replace(put={each: self._floating(one) for each, one in positions.put.items()})
         deals = self._merge(self._deals, snapshot.deals, _always)
+        missing: Dict[str, OneTradeError] = {
+            name: NotFoundError(name, 404, "the server does not offer it")
+            for name in PARTS
+            if getattr(snapshot, name) is None
+        }
+        started_at = self._standing.missed_since if self._was_loaded else None
         with self._lock:
             # All or nothing, for who reads meanwhile.
-            for records, (put, gone, _) in (
+            for records, merged in (
                 (self._orders, orders),
                 (self._positions, positions),
                 (self._deals, deals),
             ):
-                for identity, record in put.items():
-                    records.put(identity, record, _SIZE_IN_SNAPSHOT)
-                for identity in gone:
-                    records.remove(identity)
+                self._take(records, merged)
             self._account = snapshot.account or self._account
             if snapshot.symbols is not None:
                 self._directory.put(snapshot.symbols)
+            self._standing.settle(missing, event.received_at)
+            self._was_loaded = True
             self._valuation.load(
                 snapshot,
                 positions=[one for one in self._positions.snapshot().values() if not _position_is_over(one)],
@@ -429,14 +458,8 @@ class Account:
                 has_traded=bool(self._positions.touched),
                 at=event.received_at,
             )
+            self._stop_watching()
         self._log_forgotten()
-        self._stop_watching()
-        for name in _LOADED:
-            told = getattr(snapshot, name) is not None
-            state = SyncState.CURRENT if told else SyncState.STALE
-            self._status[name] = CollectionStatus(state, event.received_at if told else self._stale_since)
-        started_at = self._stale_since if self._was_loaded else None
-        self._was_loaded = True
         resynced = Resynced(
             started_at=started_at, orders=orders.changes, positions=positions.changes, deals=deals.changes
         )
@@ -447,7 +470,19 @@ class Account:
     ) -> Merged:
         if told is None:
             return Merged()
-        return merge(records.snapshot(), told, records.touched or (), is_over)
+        kept = newest(told, records.limit, is_over)
+        return merge(records.snapshot(), kept, records.touched or (), is_over)
+
+    def _take(self, records: Records[Any], merged: Merged) -> None:
+        # Requires holding _lock. What an event has told is newer than what a snapshot adds, which must not push it out.
+        told_of = sorted(filter(None, map(records.get, records.touched or ())), key=moment_of)
+        for identity, record in merged.put.items():
+            records.put(identity, record, _SIZE_IN_SNAPSHOT)
+        for one in told_of:
+            records.put(one.id, one, _SIZE_IN_SNAPSHOT)
+            records.renew(one.id)
+        for identity in merged.gone:
+            records.remove(identity)
 
     def _floating(self, told: Position) -> Position:
         """A position of a snapshot, with the profit that was told of since the snapshot was asked for. Of whatever
@@ -458,21 +493,19 @@ class Account:
         floating: Position = _with_profit(told, update.profit, update.total_profit)
         return floating
 
-    def _give_up_loading(self, event: Event) -> None:
+    def _give_up_loading(self, event: Event) -> Event:
+        load: Load = event.data
+        self.load_taken = load.number or self.load_taken
         with self._lock:
             self._valuation.stop()
         self._stop_watching()
-        status = self._status["orders"]
-        since = event.received_at if status.state is SyncState.CURRENT else self._stale_since
-        self._set_status(SyncState.STALE, since, event.data)
+        self._standing.give_up(event.received_at, load.error)
+        return attrs.evolve(event, data=load.error)
 
     def _stop_watching(self) -> None:
         for records in (self._orders, self._positions, self._deals):
             records.touched = None
         self._floated.clear()
-
-    def _set_status(self, state: SyncState, since: float, reason: Optional[OneTradeError] = None) -> None:
-        self._status = dict.fromkeys(_LOADED, CollectionStatus(state, since, reason))
 
     def _detect_two_tabs(self, _: Event) -> None:
         self._two_tabs_detected = True

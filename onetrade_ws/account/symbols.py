@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Callable, Dict, Iterator, List, Mapping, Sequence, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Union
 
 from ..deadline import Deadline
 from ..errors import UnknownSymbolError
@@ -29,14 +29,24 @@ class Symbols(Mapping[Union[int, str], Symbol]):
 
         :raises UnknownSymbolError: when there is none; a :exc:`KeyError`
         """
+        candidates = self._find(key)
+        if len(candidates) == 1:
+            return candidates[0]
+        raise UnknownSymbolError(key, self._near(key, candidates) if isinstance(key, str) else ())
+
+    def __contains__(self, key: object) -> bool:
+        return len(self._find(key)) == 1
+
+    def get(self, key: Union[int, str], default: Any = None) -> Any:
+        """The symbol, or ``default`` when there is none."""
+        candidates = self._find(key)
+        return candidates[0] if len(candidates) == 1 else default
+
+    def _find(self, key: object) -> Sequence[Symbol]:
         if isinstance(key, str):
-            candidates = self._by_name.get(key) or self._by_folded.get(key.casefold(), [])
-            if len(candidates) == 1:
-                return candidates[0]
-            raise UnknownSymbolError(key, self._near(key, candidates))
-        if key not in self._by_id:
-            raise UnknownSymbolError(key)
-        return self._by_id[key]
+            return self._by_name.get(key) or self._by_folded.get(key.casefold(), [])
+        found = self._by_id.get(key) if isinstance(key, int) else None
+        return [] if found is None else [found]
 
     def _near(self, name: str, candidates: Sequence[Symbol]) -> List[str]:
         if candidates:

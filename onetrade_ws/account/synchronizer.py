@@ -8,6 +8,8 @@ import threading
 import time
 from typing import Callable, Optional
 
+import attrs
+
 from ..errors import (
     AccountUpdatesStoppedError,
     AuthenticationError,
@@ -18,22 +20,41 @@ from ..errors import (
     RateLimitedError,
     detached,
 )
-from ..protocol.events import ClientEventType, Event
-from ..protocol.snapshot import Snapshot
+from ..protocol.events import ClientEventType, ConnectionState, Event
+from ..protocol.snapshot import PARTS, Snapshot
 
 logger = logging.getLogger("onetrade_ws.account")
 
-
 # Another attempt would get the same answer: the next connection makes one all the same.
 _FINAL = (AuthenticationError, CertificateError, NotFoundError)
+
+# Seconds that a server may have us wait.
+_LONGEST_PAUSE = 3600.0
+
+
+@attrs.define(eq=False)
+class Load:
+    """What the events about one load carry to the mirror, which makes of it what observers get.
+
+    :ivar number: from 1; 0: of no load
+    :ivar snapshot: what was loaded; taken away when the next load has begun and nobody has looked at it yet, so that a
+        queue that nobody empties does not fill with accounts
+    :ivar error: why nothing was
+    :ivar is_over: whether that is all there is to say of it
+    """
+
+    number: int
+    snapshot: Optional[Snapshot] = None
+    error: Optional[OneTradeError] = None
+    is_over: bool = False
 
 
 class Synchronizer:
     """Loads a snapshot when a connection has been made, and when somebody asks for one; tries again what fails.
 
-    :param announce: takes the client's own events in their order, on any thread; does not block. The mirror makes of a
-        ``RESYNCED`` with a :class:`.Snapshot` what observers get
+    :param announce: takes the client's own events in their order, on any thread; does not block
     :param delay: seconds to wait after so many failures in a row; None: do not try again
+    :param enabled: whether to do anything at all
     :param wanted: whether account updates come, without which nothing would stay as it was loaded
     """
 
@@ -42,41 +63,77 @@ class Synchronizer:
         announce: Callable[[Event], None],
         delay: Optional[Callable[[int], float]],
         *,
+        enabled: bool,
         wanted: bool,
     ) -> None:
-        # Guards that what is announced fits to whether it is wanted. Nothing that blocks is called under it.
-        self._lock = threading.Lock()
-        self._wanted = wanted
+        self.enabled = enabled
         self._announce = announce
         self._delay = delay
-        # Set when there is something to do: to load again, or to end.
-        self._wake = threading.Event()
-        self._requested = False
+        # Guards everything below, and that what is announced fits to it. Nothing that blocks is called under it. Waited
+        # on by those who load.
+        self._changed = threading.Condition(threading.Lock())
+        self._wanted = wanted
+        self._is_open = False
+        # Whether to load again without waiting for anything.
+        self._is_due = True
+        # How often in a row an event has put in doubt what had been loaded.
+        self._doubts = 0
+        self._last = Load(0)
         self._said_not_offered = False
 
+    # -- what is asked for: on any thread; does not block ---------------------------------------------------
+
     def request(self) -> None:
-        """Load again. On any thread; does not block. Without a connection, the next one does it anyway."""
-        self._requested = True
-        self._wake.set()
+        """Load again. Without a connection, the next one does it anyway."""
+        with self._changed:
+            self._is_due = True
+            self._changed.notify_all()
+
+    def doubt(self) -> None:
+        """What was loaded is in doubt: load again, after a while."""
+        with self._changed:
+            self._doubts += 1
+            self._changed.notify_all()
 
     def want(self, wanted: bool) -> None:
-        """Account updates come from now on, or no more. On any thread; does not block."""
-        with self._lock:
+        """Account updates come from now on, or no more."""
+        with self._changed:
             self._wanted = wanted
-            if not wanted:
-                self._say(ClientEventType.RESYNC_FAILED, AccountUpdatesStoppedError())
-        self.request()
+            self._is_due = True
+            # What is being loaded has begun before, and is no answer any more.
+            number = self._last.number + 1
+            self._last = Load(number)
+            if not wanted and self.enabled and self._is_open:
+                self._say(ClientEventType.RESYNC_FAILED, Load(0, error=AccountUpdatesStoppedError()))
+            self._changed.notify_all()
 
-    def tries_again_after(self, error: OneTradeError) -> bool:
-        """Whether it loads again, on the same connection: by itself, but for what the server refuses for good or does
-        not offer; or because account updates are wanted again."""
-        if isinstance(error, AccountUpdatesStoppedError):
-            return self._wanted
-        return self._delay is not None and not isinstance(error, _FINAL)
+    def state_changed(self, state: ConnectionState) -> None:
+        """The connection's state is this now. What was loaded over another connection says nothing of this one."""
+        with self._changed:
+            self._is_open = state is ConnectionState.OPEN
+            self._is_due = True
+            self._doubts = 0
 
     def wake(self) -> None:
-        """Let :meth:`run` look whether it is over. On any thread."""
-        self._wake.set()
+        """Let :meth:`run` look whether it is over."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def is_settled(self, taken: int) -> bool:
+        """Whether nothing more is to come by itself, as things stand.
+
+        :param taken: the number of the load that the mirror heard of last
+        """
+        with self._changed:
+            if self._is_due or not self._is_open or taken != self._last.number:
+                return False
+            error = self._last.error
+            return self._last.is_over and (error is None or self._is_final(error))
+
+    def _is_final(self, error: OneTradeError) -> bool:
+        return self._delay is None or isinstance(error, _FINAL)
+
+    # -- loading --------------------------------------------------------------------------------------------
 
     def run(self, fetch: Callable[[], Snapshot], over: threading.Event) -> None:
         """Load, for one connection: on a thread of its own, until ``over`` is set and :meth:`wake` was called.
@@ -85,11 +142,12 @@ class Synchronizer:
         """
         failures = 0
         while not over.is_set():
-            self._requested = False
-            if not self._say_if_wanted(ClientEventType.RESYNCING, None):
-                self._pause(over, None)
+            doubts = self._doubts
+            load = self._begin()
+            if load is None:
+                self._pause(over, None, doubts)
                 continue
-            error = self._load(fetch)
+            error = self._load(fetch, load)
             if isinstance(error, ConnectionEndedError):
                 # The connection goes, and who says so is on the way.
                 over.wait()
@@ -98,9 +156,20 @@ class Synchronizer:
             failures = 0 if error is None else failures + 1
             patience = self._patience(error, failures)
             self._log(error, patience)
-            self._pause(over, patience)
+            self._pause(over, patience, doubts)
 
-    def _load(self, fetch: Callable[[], Snapshot]) -> Optional[OneTradeError]:
+    def _begin(self) -> Optional[Load]:
+        with self._changed:
+            self._is_due = False
+            if not self._wanted:
+                return None
+            # Whoever has not been told of it by now is told of the next one.
+            self._last.snapshot = None
+            load = self._last = Load(self._last.number + 1)
+            self._say(ClientEventType.RESYNCING, load)
+            return load
+
+    def _load(self, fetch: Callable[[], Snapshot], load: Load) -> Optional[OneTradeError]:
         try:
             snapshot = fetch()
         except OneTradeError as error:
@@ -111,55 +180,72 @@ class Synchronizer:
                 logger.exception("loading the account failed for a reason of its own")
             problem = OneTradeError(type(error).__name__)
         else:
-            self._say_if_wanted(ClientEventType.RESYNCED, snapshot)
+            self._finish(load, ClientEventType.RESYNCED, Load(load.number, snapshot, is_over=True))
+            self._log_missing(snapshot)
             return None
-        self._say_if_wanted(ClientEventType.RESYNC_FAILED, problem)
+        self._finish(load, ClientEventType.RESYNC_FAILED, Load(load.number, error=problem, is_over=True))
         return problem
+
+    def _finish(self, load: Load, event_type: ClientEventType, outcome: Load) -> None:
+        with self._changed:
+            # Unless another has begun, or account updates have been stopped, meanwhile.
+            if self._last is load:
+                self._last = outcome
+                self._say(event_type, outcome)
 
     def _patience(self, error: Optional[OneTradeError], failures: int) -> Optional[float]:
         """Seconds until it is worth another try; None: not by itself."""
-        if error is None or self._delay is None or not self.tries_again_after(error):
+        if error is None or self._delay is None or self._is_final(error):
             return None
         patience = self._delay(failures)
         if isinstance(error, RateLimitedError) and error.retry_after is not None:
             patience = max(patience, error.retry_after)
-        # Longer than this, no thread can wait.
-        return min(patience, threading.TIMEOUT_MAX)
+        return min(patience, _LONGEST_PAUSE)
 
-    def _pause(self, over: threading.Event, patience: Optional[float]) -> None:
-        """Until it is time to load again, or over."""
+    def _pause(self, over: threading.Event, patience: Optional[float], doubts: int) -> None:
+        """Until it is time to load again, or over.
+
+        :param doubts: how many there were when the last load began
+        """
         until = None if patience is None else time.monotonic() + patience
-        while not (over.is_set() or self._requested):
-            remaining = None if until is None else until - time.monotonic()
-            if remaining is not None and remaining <= 0:
-                return
-            self._wake.clear()
-            # What was asked for before that has been seen, or is here.
-            if not (over.is_set() or self._requested):
-                self._wake.wait(remaining)
+        with self._changed:
+            while not (over.is_set() or self._is_due):
+                if self._doubts != doubts and until is None:
+                    # A server that goes on saying what makes no sense is not asked for everything each time.
+                    until = time.monotonic() + (self._delay(self._doubts) if self._delay is not None else 0.0)
+                remaining = None if until is None else until - time.monotonic()
+                if remaining is not None and remaining <= 0:
+                    return
+                self._changed.wait(remaining)
+
+    # -- saying ---------------------------------------------------------------------------------------------
+
+    def _log_missing(self, snapshot: Snapshot) -> None:
+        missing = [name for name in PARTS if getattr(snapshot, name) is None]
+        if missing:
+            self._log_not_offered(", ".join(missing))
 
     def _log(self, error: Optional[OneTradeError], patience: Optional[float]) -> None:
-        if error is None:
-            return
-        # A log handler of the program's that raises must not cost the thread.
-        with contextlib.suppress(Exception):
-            if isinstance(error, NotFoundError):
-                if not self._said_not_offered:
-                    self._said_not_offered = True
+        if isinstance(error, NotFoundError):
+            self._log_not_offered("the account")
+        elif error is not None:
+            # A log handler of the program's that raises must not cost the thread.
+            with contextlib.suppress(Exception):
+                if patience is None:
+                    logger.warning("the account could not be loaded: %s", error)
+                else:
                     logger.warning(
-                        "the server does not offer the account over HTTP: the mirror knows what events tell (%s)",
-                        error,
+                        "the account could not be loaded: %s; trying again in %.1f s", error, patience
                     )
-            elif patience is None:
-                logger.warning("the account could not be loaded: %s", error)
-            else:
-                logger.warning("the account could not be loaded: %s; trying again in %.1f s", error, patience)
 
-    def _say_if_wanted(self, event_type: ClientEventType, data: object) -> bool:
-        with self._lock:
-            if self._wanted:
-                self._say(event_type, data)
-            return self._wanted
+    def _log_not_offered(self, what: str) -> None:
+        if not self._said_not_offered:
+            self._said_not_offered = True
+            with contextlib.suppress(Exception):
+                logger.warning(
+                    "the server does not offer %s over HTTP: of that the mirror knows what events tell", what
+                )
 
-    def _say(self, event_type: ClientEventType, data: object) -> None:
-        self._announce(Event(event_type, data, time.time()))
+    def _say(self, event_type: ClientEventType, load: Load) -> None:
+        # Requires holding _changed.
+        self._announce(Event(event_type, load, time.time()))

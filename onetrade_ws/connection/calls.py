@@ -10,7 +10,7 @@ import threading
 from typing import Any, Mapping, Optional
 from urllib.parse import urlencode
 
-from ..config import Settings
+from ..config import ReconnectPolicy, Settings
 from ..deadline import Deadline
 from ..errors import (
     AnswerError,
@@ -41,15 +41,23 @@ class Calls:
     """Calls of the trader's API (vendor SDK), one after the other on one thread; ``abort()`` on any other.
 
     A token that has expired is had anew, where there is an API key. What may pass (the network, 5xx, 429) is tried
-    again by the reconnect policy until the deadline, of what only reads; what acts is asked for once.
+    again until the deadline, of what only reads; what acts is asked for once.
 
     :param context: for ``https://``; None when there is none
+    :param policy: when to try again; None: never
     """
 
     def __init__(
-        self, settings: Settings, sign_in: SignIn, context: Optional[ssl.SSLContext], routes: Routes
+        self,
+        settings: Settings,
+        sign_in: SignIn,
+        context: Optional[ssl.SSLContext],
+        routes: Routes,
+        *,
+        policy: Optional[ReconnectPolicy],
     ) -> None:
         self._settings = settings
+        self._policy = policy
         self._sign_in = sign_in
         self._context = context
         self._routes = routes
@@ -81,7 +89,7 @@ class Calls:
         :raises CertificateError: when the server's certificate is not accepted
         """
         url = self._url(path) + (f"?{urlencode(query)}" if query else "")
-        policy, attempts = self._settings.reconnect, 0
+        policy, attempts = self._policy, 0
         while True:
             try:
                 return _data(step, self._ask(step, "GET", url, None, deadline))

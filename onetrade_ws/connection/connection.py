@@ -17,7 +17,7 @@ from .freshness import Freshness
 from .lifecycle import CLOSED, CLOSING, OPEN, Lifecycle
 from .link import Deliver, Loading
 from .outgoing import OutgoingMessage, OutgoingQueue
-from .routes import find_routes
+from .routes import Routes, find_routes
 from .session import tls_context
 from .sign_in import SignIn
 from .subscriptions import Subscriptions
@@ -186,15 +186,12 @@ class Connection:
         if supervisor is not None:
             supervisor.stop(deadline)
 
-    @property
-    def loads_account(self) -> bool:
-        """Whether the account is loaded over HTTP, as things stand."""
-        return self._settings.snapshot and self.outgoing.wants_account
-
-    def _loading(self) -> Optional[Loading]:
+    def _loading(self, context: Optional[ssl.SSLContext], routes: Routes) -> Optional[Loading]:
         if not self._settings.snapshot:
             return None
-        return Loading(self._load, self._wake_loading, self._trader())
+        # Who loads tries again by itself, and says why.
+        calls = Calls(self._settings, self._sign_in, context, routes, policy=None)
+        return Loading(self._load, self._wake_loading, Trader(calls))
 
     def ask(self, call: Callable[[Trader], T]) -> T:
         """What a call of the trader's API says; blocks. What it raises has no past: the frames behind it know what the
@@ -209,7 +206,8 @@ class Connection:
         raise problem
 
     def _trader(self) -> Trader:
-        return Trader(Calls(self._settings, self._sign_in, self._tls_context(), find_routes(self._settings)))
+        context, routes = self._tls_context(), find_routes(self._settings)
+        return Trader(Calls(self._settings, self._sign_in, context, routes, policy=self._settings.reconnect))
 
     def send(self, event_type: str, data: Any = None) -> OutgoingMessage:
         """Send a message, or queue it while the connection is not open.

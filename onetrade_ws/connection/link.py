@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import ssl
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
@@ -13,7 +14,13 @@ import attrs
 
 from ..config import Settings
 from ..deadline import Deadline
-from ..errors import ConnectionLostError, ConnectionStalledError, OneTradeError, SessionLoggedOutError
+from ..errors import (
+    ConnectionLostError,
+    ConnectionStalledError,
+    NetworkError,
+    OneTradeError,
+    SessionLoggedOutError,
+)
 from ..protocol.codec import holds_logout_of
 from ..protocol.frames import HEARTBEAT, Batch, CloseCode, Opcode
 from ..protocol.records import holds_quotes
@@ -37,9 +44,7 @@ logger = logging.getLogger("onetrade_ws.connection")
 Deliver = Callable[[Sequence[Batch], Optional[Callable[[], bool]]], None]
 
 
-# Seconds that the server may take to show that it has read what is wanted, before the account is loaded all the same.
-_CONFIRMATION = 2.0
-# Seconds that loading the account may take, attempts and pauses together.
+# Seconds that loading the account may take.
 _LOADING = 120.0
 
 
@@ -139,10 +144,12 @@ class Link:
         self._opening = threading.Thread(target=self._open, name="onetrade-ws opening", daemon=True)
         self._loading = loading
         # The beat whose answer shows that the server has read what is wanted; and that it came, or never will.
-        self._asked = 0
+        self._asked = sys.maxsize
+        self._confirmation = settings.heartbeat_timeout
+        self._host = settings.host
         self._confirmed = threading.Event()
         self._over = threading.Event()
-        self._loader = threading.Thread(target=self._load, name="onetrade-ws snapshot", daemon=True)
+        self._loader = threading.Thread(target=self._load, name="onetrade-ws loading", daemon=True)
 
     @property
     def accepted(self) -> bool:
@@ -293,10 +300,15 @@ class Link:
         assert self._loading is not None
         # What happens before the server tells of changes must be in the snapshot. So it must have read that it is asked
         # to, which its answer to a later heartbeat shows.
+        # No answer to an earlier one will do.
+        self._asked = sys.maxsize
         self._confirmed.clear()
-        self._asked = self._heartbeat.beat()
-        if not self._over.is_set() and self._heartbeat.answers < self._asked:
-            self._confirmed.wait(_CONFIRMATION)
+        self._asked = asked = self._heartbeat.beat()
+        if not self._over.is_set() and self._heartbeat.answers < asked:
+            in_time = self._confirmed.wait(self._confirmation)
+            # One that answers no heartbeat at all shows nothing, and must do.
+            if not in_time and self._heartbeat.answers:
+                raise NetworkError("snapshot", self._host, "the server has not answered a heartbeat in time")
         return self._loading.trader.snapshot(Deadline(_LOADING))
 
     def _stop_loading(self) -> None:

@@ -44,11 +44,15 @@ class SignIn:
             text = credentials.hide_in(text)
         return text
 
-    def forget(self) -> None:
+    def forget(self, refused: Optional[Credentials] = None) -> None:
         """Log in anew, where that is possible, before the next use: a life of the connection begins. Does not wait for
-        a login that is under way, which is as good."""
-        if self.can_log_in:
-            self._usable = False
+        a login that is under way, which is as good.
+
+        :param refused: only if these are still in force
+        """
+        with self._changed:
+            if self.can_log_in and refused in (None, self.credentials):
+                self._usable = False
 
     def obtain(self, exchange: Exchange, deadline: Deadline) -> Credentials:
         """The credentials; logs in first when there are none. Blocks until ``deadline``.

@@ -106,7 +106,7 @@ class Supervisor:
         deliver: Deliver,
         wake: Callable[[], None],
         announce: Callable[[Event], None],
-        loading: Callable[[], Optional[Loading]],
+        loading: Callable[[Optional[ssl.SSLContext], Routes], Optional[Loading]],
         timeout: float,
     ) -> None:
         #: How many attempts were begun since the last loss, or since the start.
@@ -128,6 +128,8 @@ class Supervisor:
         self._loading = loading
         self._timeout = timeout
         self._sign_in = sign_in
+        # What the last attempt came in with.
+        self._used: Optional[Credentials] = None
         self._context = context
         self._routes = routes
         self._memory = memory
@@ -270,11 +272,11 @@ class Supervisor:
         """Log in where that is asked for, validate the session, and stay in the connection until it ends."""
         before = self._sign_in.credentials
         ending = self._attempt_once(deadline)
-        error = ending.error
+        error, used = ending.error, self._used
         # The session is valid, and its token has expired.
         expired = isinstance(error, AuthenticationError) and (error.step, error.status) == ("handshake", 401)
-        if expired and self._sign_in.can_log_in and self._sign_in.credentials is before:
-            self._sign_in.forget()
+        if expired and self._sign_in.can_log_in and used is before:
+            self._sign_in.forget(used)
             ending = self._attempt_once(deadline)
         return ending
 
@@ -296,14 +298,14 @@ class Supervisor:
             self._raise_if_stopped()
             exchange = self._exchange = Exchange(self._context, self._routes.http)
         try:
-            credentials = self._enter(exchange, deadline)
+            credentials = self._used = self._enter(exchange, deadline)
         except OneTradeError as error:
             self._raise_if_stopped()
             self._judge_session(error)
             self.last_error = detached(error)
             return Ending(error)
         self._memory.session_valid = True
-        loading = self._loading()
+        loading = self._loading(self._context, self._routes)
         try:
             with self._lock:
                 self._raise_if_stopped()

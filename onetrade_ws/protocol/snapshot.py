@@ -8,15 +8,20 @@ import attrs
 
 from .models import Deal, Order, Position, Symbol, TradingAccount
 
+#: What it consists of.
+PARTS = ("account", "orders", "positions", "deals", "symbols")
+
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
     """The account at one moment, or as near to it as several calls come. What the server does not offer is None.
 
     :ivar taken_at: before the first call, seconds since the epoch
+    :ivar is_settled: whether the account's balance is that of these deals: it did not change while they were read
     """
 
     taken_at: float
+    is_settled: bool = True
     account: Optional[TradingAccount] = None
     orders: Optional[Tuple[Order, ...]] = None
     positions: Optional[Tuple[Position, ...]] = None

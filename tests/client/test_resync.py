@@ -7,7 +7,7 @@ import os
 import random
 import threading
 from contextlib import contextmanager
-from typing import Callable, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple, Type
 
 import pytest
 
@@ -19,6 +19,7 @@ from onetrade_ws import (
     Event,
     NotFoundError,
     OneTradeClient,
+    OneTradeError,
     OrderStatus,
     OrderType,
     PositionStatus,
@@ -305,11 +306,15 @@ def test_a_server_without_these_calls(
 
 def test_without_snapshot_nothing_is_asked_for(make_client: MakeClient, simulator: Simulator) -> None:
     simulator.place_order(1, SideType.BUY, 1)
-    for settings in ({"snapshot": False}, {"snapshot": True, "account_updates": False}):
+    refusals: Dict[Type[OneTradeError], Dict[str, Any]] = {
+        ConfigurationError: {"snapshot": False},
+        AccountUpdatesStoppedError: {"snapshot": True, "account_updates": False},
+    }
+    for refusal, settings in refusals.items():
         client = make_client(**settings)
         client.connect()
         catch_up(client, simulator)
-        with pytest.raises(ConfigurationError, match="snapshot"):
+        with pytest.raises(refusal):
             client.wait_until_current(TIMEOUT)
         assert not client.account.orders
         assert state_of(client) is SyncState.STALE
