@@ -15,6 +15,7 @@ from ..deadline import Deadline
 from ..errors import (
     AnswerError,
     AuthenticationError,
+    ConnectionEndedError,
     DecodeError,
     NetworkError,
     OneTradeError,
@@ -123,7 +124,7 @@ class Calls:
         problem: OneTradeError
         try:
             self._ask(step, "POST", self._url(path), body, deadline)
-        except (NetworkError, AnswerError, ServerError) as error:
+        except (NetworkError, AnswerError, ServerError, ConnectionEndedError) as error:
             if self._request is None or not self._request.is_sent:
                 raise
             # Some proxy on the way gave up waiting, with 5xx: the server itself may go on.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, List, Optional, TypeVar
 
 from ..config import Settings
 from ..deadline import Deadline
-from ..errors import ConnectTimeoutError, NotConnectedError, OneTradeError, detached
+from ..errors import ConnectionLostError, ConnectTimeoutError, NotConnectedError, OneTradeError, detached
 from ..protocol.events import ConnectionState, Event
 from ..protocol.snapshot import Snapshot
 from .calls import Calls
@@ -69,6 +69,10 @@ class Connection:
         self._memory = Memory()
         self._sign_in = SignIn(settings)
         self._context: Optional[ssl.SSLContext] = None
+        # Guards the next one.
+        self._asking_lock = threading.Lock()
+        # The calls under way, by whomever.
+        self._asking: List[Calls] = []
         self._lifecycle: Lifecycle[Supervisor] = Lifecycle(self._on_change)
 
     @property
@@ -181,7 +185,11 @@ class Connection:
         raise detached(life.reason or NotConnectedError("connect()"))
 
     def disconnect(self, deadline: Deadline) -> None:
-        """End the present life. Blocks at most until ``deadline``; idempotent."""
+        """End the present life, and the calls under way. Blocks at most until ``deadline``; idempotent."""
+        with self._asking_lock:
+            asking = list(self._asking)
+        for calls in asking:
+            calls.abort(ConnectionLostError("disconnect() was called"))
         supervisor = self._lifecycle.life
         if supervisor is not None:
             supervisor.stop(deadline)
@@ -199,15 +207,18 @@ class Connection:
 
         :raises ConfigurationError: when the environment's proxy or CA bundle makes no sense
         """
+        context, routes = self._tls_context(), find_routes(self._settings)
+        calls = Calls(self._settings, self._sign_in, context, routes, policy=self._settings.reconnect)
+        with self._asking_lock:
+            self._asking.append(calls)
         try:
-            return call(self._trader())
+            return call(Trader(calls))
         except OneTradeError as error:
             problem = detached(error)
+        finally:
+            with self._asking_lock:
+                self._asking.remove(calls)
         raise problem
-
-    def _trader(self) -> Trader:
-        context, routes = self._tls_context(), find_routes(self._settings)
-        return Trader(Calls(self._settings, self._sign_in, context, routes, policy=self._settings.reconnect))
 
     def send(self, event_type: str, data: Any = None) -> OutgoingMessage:
         """Send a message, or queue it while the connection is not open.

@@ -36,11 +36,17 @@ _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 
 
 class Answer(NamedTuple):
-    """An answer to a request: its status, its body as far as it is looked at, and its ``Retry-After``."""
+    """An answer to a request: its status, its body as far as it is looked at, and its ``Retry-After``.
+
+    Its repr shows no body: that of a login holds the token.
+    """
 
     status: int
     body: bytes
     retry_after: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.status}, {len(self.body)} bytes>"
 
 
 class Exchange:

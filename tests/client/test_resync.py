@@ -7,7 +7,7 @@ import os
 import random
 import threading
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
 import pytest
 
@@ -75,6 +75,91 @@ def test_who_comes_late_sees_what_was_there(make_client: MakeClient, simulator: 
     assert {symbol.symbol for symbol in late.account.symbols.values()} == {
         symbol["symbol"] for symbol in simulator.symbols
     }
+
+
+class Trading:
+    """Somebody trades all the time, on a thread of his own, but while he is held."""
+
+    def __init__(self, simulator: Simulator, seed: int) -> None:
+        self._desk = Desk(simulator, seed)
+        # Guards what follows, and that nothing happens while it is held. Waited on for what has happened.
+        self._acted = threading.Condition()
+        self._count = 0
+        self._over = False
+        self._error: Optional[Exception] = None
+        self._thread = threading.Thread(target=self._run, name="trading")
+
+    def _run(self) -> None:
+        try:
+            while not self._over:
+                with self._acted:
+                    self._desk.act()
+                    self._count += 1
+                    self._acted.notify_all()
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            with self._acted:
+                self._error = error
+                self._acted.notify_all()
+
+    def wait_for(self, actions: int) -> None:
+        """Block until so much more has happened."""
+        with self._acted:
+            enough = self._count + actions
+            assert self._acted.wait_for(lambda: self._count >= enough or self._error is not None, TIMEOUT)
+            if self._error is not None:
+                raise self._error
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing happens in the block."""
+        with self._acted:
+            yield
+
+    def __enter__(self) -> Trading:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        self._thread.join()
+
+
+@pytest.mark.timeout(120 + 3 * CUTS)
+def test_cuts_at_any_moment_while_somebody_trades(make_client: MakeClient, simulator: Simulator) -> None:
+    draw = random.Random()
+    seed = draw.randrange(10**6)
+    draw.seed(seed)
+    client = make_client(snapshot=True)
+    said: List[Event] = []
+    for event_type in (ClientEventType.GAP, ClientEventType.RESYNCED):
+        client.subscribe(event_type, said.append)
+    connect(client, simulator)
+    current(client)
+    with Trading(simulator, seed) as trading:
+        for cut in range(CUTS):
+            # Somewhere between the loss of the last connection and well after it has been made good.
+            trading.wait_for(draw.choice((0, 1, 3, 20, 60)))
+            if cut % 4 < 3:
+                draw.choice((simulator.drop, simulator.reset, simulator.close))()
+                continue
+            with trading.held():
+                # Not close(), of which the connection only learns.
+                draw.choice((simulator.drop, simulator.reset))()
+                simulator.wait_for(
+                    lambda sim: sim.connections == 1 and client.stats().connections == sim.connections_total
+                )
+                current(client)
+                catch_up(client, simulator)
+                assert differences(client.account, simulator) == [], f"seed {seed}, cut {cut}"
+    open_gap: Optional[float] = None
+    for event in said[1:]:
+        if event.type is ClientEventType.GAP:
+            open_gap = event.data.started_at if open_gap is None else min(open_gap, event.data.started_at)
+        else:
+            assert open_gap is not None, f"seed {seed}"
+            # Since then something was missed; nothing before it.
+            assert event.data.started_at == open_gap, f"seed {seed}"
+            open_gap = None
 
 
 @pytest.mark.timeout(60 + 3 * CUTS)
