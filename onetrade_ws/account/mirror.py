@@ -348,6 +348,8 @@ class Account:
     def _put_position(self, event: Event, position: Optional[Position] = None) -> None:
         position = position or event.data
         self._put(self._positions, event, position)
+        # It says what the profit is.
+        self._floated.pop(position.id, None)
         with self._lock:
             self._valuation.put_position(position, event.received_at)
 
