@@ -272,7 +272,7 @@ class Valuation:
             self._begin_positions(snapshot.positions, positions)
             # One that came and went since is in none of them.
             self._margin_has_moved = self._margin_has_moved or has_traded
-            self._try_rules()
+            self._try_rules(is_quiet=not (has_floated or has_traded))
             self._has_moved = self._has_moved or has_floated or has_traded
         self._leave_out_what_is_missed()
 
@@ -305,18 +305,17 @@ class Valuation:
             identity: _margin_key(held.position) for identity, held in self._held.items()
         }
 
-    def _try_rules(self) -> None:
+    def _try_rules(self, is_quiet: bool) -> None:
         told = self._told
         assert told is not None
         self._note_quotes()
         self._value()
         self._profit_at_first = self._profit
-        # A price may have moved between the positions and the account: then neither is the server's profit. But a
-        # server whose profit is that of the prices alone counts otherwise.
+        # Something may have happened between the positions and the account: then neither sum is the server's profit.
+        # But a server whose profit is that of the prices alone counts otherwise.
         of_prices = [_exact(held.position.profit) for held in self._held.values()]
-        self._sums_profit = told.profit in (None, self._profit) or (
-            None in of_prices or sum(filter(None, of_prices), _ZERO) != told.profit
-        )
+        is_of_prices = None not in of_prices and sum(filter(None, of_prices), _ZERO) == told.profit
+        self._sums_profit = told.profit == self._profit or not (is_quiet and is_of_prices)
         if told.balance is not None and told.profit is not None:
             self._sums_equity = told.equity == told.balance + (told.credit or _ZERO) + told.profit
         if told.equity is None or told.margin is None:

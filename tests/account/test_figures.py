@@ -583,6 +583,30 @@ def test_a_price_that_moved_after_the_account_was_read_is_counted(mirror: Mirror
     assert (mirror.figures.profit, mirror.figures.is_computed) == (1096.5, True)
 
 
+def test_a_price_that_moved_after_a_position_that_was_changed_while_deaf_was_read_is_counted(
+    mirror: Mirror,
+) -> None:
+    mirror.lose()
+    changed = position(swaps=-1.0, total_profit=995.5, updated_at=EARLY)
+    mirror.tell(ClientEventType.RESYNCING)
+    mirror.tell_profit(1100.0, 1095.5)
+    account = told(profit=1095.5, equity=11_095.5, margin_free=9995.5, margin_level=1008.68)
+    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(changed,), deals=())
+    mirror.tell(ClientEventType.RESYNCED, snapshot)
+    assert mirror.account.positions[1].total_profit == 1095.5
+    assert mirror.figures.profit == 1095.5
+
+
+def test_a_profit_of_before_an_event_does_not_outlive_it(mirror: Mirror) -> None:
+    mirror.tell(ClientEventType.RESYNCING)
+    mirror.tell_profit(1100.0, 1096.5)
+    mirror.tell(EventMessageType.POSITIONS_UPDATE, position(total_profit=995.5, updated_at=EARLY))
+    later = position(total_profit=990.0, updated_at=EARLY + timedelta(seconds=1))
+    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(later,), deals=())
+    mirror.tell(ClientEventType.RESYNCED, snapshot)
+    assert mirror.figures.profit == 990.0
+
+
 def test_a_free_margin_of_another_rule_is_not_computed() -> None:
     mirror = Mirror()
     mirror.load(told(margin_free=8900.0), (position(),))
@@ -1041,9 +1065,9 @@ happenings = st.lists(
 )
 
 
-@given(st.lists(happenings, min_size=6, max_size=6), st.booleans())
+@given(st.lists(happenings, min_size=7, max_size=7), st.sampled_from(["first", "again", "deaf"]))
 def test_however_a_snapshot_is_raced_they_end_as_the_server_s(
-    stretches: List[List[Tuple[int, int, int]]], is_first: bool
+    stretches: List[List[Tuple[int, int, int]]], kind: str
 ) -> None:
     mirror = Mirror()
     server = Server(mirror)
@@ -1055,10 +1079,16 @@ def test_however_a_snapshot_is_raced_they_end_as_the_server_s(
             # To ask or not makes no difference.
             assert number % 2 or mirror.account.figures is None or mirror.figures
 
-    before, before_positions, before_account, before_symbols, before_loaded, after = stretches
-    if not is_first:
+    first, before, before_positions, before_account, before_symbols, before_loaded, after = stretches
+    for choice, number, _ in first:
+        server.act(choice, number)
+    server.waiting.clear()
+    if kind != "first":
         mirror.load(server.account(), server.positions(), server.deals(), server.symbols())
     happen(before)
+    if kind == "deaf":
+        mirror.lose()
+        server.waiting.clear()
     mirror.tell(ClientEventType.RESYNCING)
     happen(before_positions)
     positions = server.positions()
