@@ -457,7 +457,6 @@ class Account:
                 deals=[self._deals.get(identity) for identity in self._deals.touched or ()],
                 symbols=self._directory.symbols,
                 has_floated=bool(self._floated),
-                has_traded=bool(self._positions.touched),
                 at=event.received_at,
             )
             self._stop_watching()

@@ -533,14 +533,40 @@ def test_a_margin_of_before_an_event_is_understood_too() -> None:
     assert mirror.figures.margin == 2200.0
 
 
-def test_a_position_that_came_and_went_while_the_snapshot_was_taken_may_be_in_its_margin() -> None:
+def test_a_margin_of_between_two_events_is_understood_too() -> None:
     mirror = Mirror()
     mirror.tell(ClientEventType.RESYNCING)
-    mirror.tell(EventMessageType.POSITIONS_OPEN, position())
-    mirror.tell(EventMessageType.POSITIONS_CLOSE, position())
-    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(), deals=())
+    mirror.tell(EventMessageType.POSITIONS_UPDATE, position(volume_current=0.5))
+    mirror.tell(EventMessageType.POSITIONS_OPEN, position(2))
+    mirror.tell(EventMessageType.POSITIONS_CLOSE, position(2))
+    account = told(margin=1650.0)
+    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(position(),), deals=())
     mirror.tell(ClientEventType.RESYNCED, snapshot)
-    assert (mirror.figures.profit, mirror.figures.margin) == (0.0, None)
+    assert mirror.figures.margin == 550.0
+
+
+def test_a_margin_without_a_rate_is_not_taken_for_none() -> None:
+    mirror = Mirror()
+    mirror.tell(ClientEventType.RESYNCING)
+    mirror.tell(EventMessageType.POSITIONS_OPEN, position(2, extra={}))
+    mirror.tell(EventMessageType.POSITIONS_OPEN, position(3))
+    account = told(margin=1650.0)
+    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(position(),), deals=())
+    mirror.tell(ClientEventType.RESYNCED, snapshot)
+    mirror.tell(EventMessageType.POSITIONS_CLOSE, position(2, extra={}))
+    assert mirror.figures.margin is None
+
+
+def test_a_position_that_came_and_went_while_the_snapshot_was_taken_may_be_in_its_margin() -> None:
+    for margin, known in ((1100.0, 0.0), (1200.0, None)):
+        mirror = Mirror()
+        mirror.tell(ClientEventType.RESYNCING)
+        mirror.tell(EventMessageType.POSITIONS_OPEN, position())
+        mirror.tell(EventMessageType.POSITIONS_CLOSE, position())
+        account = told(margin=margin)
+        snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(), deals=())
+        mirror.tell(ClientEventType.RESYNCED, snapshot)
+        assert (mirror.figures.profit, mirror.figures.margin) == (0.0, known)
 
 
 def test_an_equity_of_another_rule_stays_the_server_s_until_something_changes() -> None:

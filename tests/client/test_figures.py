@@ -222,6 +222,15 @@ def act(simulator: Simulator, draw: random.Random) -> None:
         simulator.update_deal(deal["id"], swap=round(draw.uniform(-9, 9), 2))
 
 
+def fall_behind(client: OneTradeClient, simulator: Simulator) -> None:
+    """Send quotes that concern nobody, until newer ones take the place of older ones."""
+    before = client.stats().merged_events
+    simulator.emit_raw(framing.frame(framing.BINARY, b"1000,1,1") * 2000)
+    simulator.wait_for(lambda sim: client.stats().queued_bytes > 200_000)
+    simulator.emit_binary(b"1000,1,1")
+    simulator.wait_for(lambda sim: client.stats().merged_events > before)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_however_far_behind_callbacks_are(make_client: MakeClient, simulator: Simulator, seed: int) -> None:
     desk = Desk(simulator, seed)
@@ -234,13 +243,8 @@ def test_however_far_behind_callbacks_are(make_client: MakeClient, simulator: Si
     watch(client, simulator, *SYMBOLS, 2)
     draw = random.Random(seed)
     for _ in range(2):
-        merged = client.stats().merged_events
         stuck = StuckCallback(client, simulator)
-        # Of a symbol that concerns nobody, until newer ones take the place of older ones.
-        simulator.emit_raw(framing.frame(framing.BINARY, b"1000,1,1") * 2000)
-        simulator.wait_for(lambda sim: client.stats().queued_bytes > 200_000)
-        simulator.emit_binary(b"1000,1,1")
-        simulator.wait_for(lambda sim, before=merged: client.stats().merged_events > before)
+        fall_behind(client, simulator)
         for _ in range(STEPS):
             act(simulator, draw)
         stuck.release()
