@@ -480,7 +480,7 @@ class Account:
         for identity, record in merged.put.items():
             records.put(identity, record, _SIZE_IN_SNAPSHOT)
         for one in told_of:
-            records.put(one.id, one, _SIZE_IN_SNAPSHOT)
+            records.put(one.id, merged.put.get(one.id, one), _SIZE_IN_SNAPSHOT)
             records.renew(one.id)
         for identity in merged.gone:
             records.remove(identity)
