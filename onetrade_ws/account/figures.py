@@ -18,7 +18,7 @@ from decimal import (
     localcontext,
 )
 from itertools import islice
-from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import attrs
 
@@ -41,6 +41,8 @@ _ZERO, _ONE, _HUNDRED = Decimal(0), Decimal(1), Decimal(100)
 _RATE_STEP = Decimal("1e-10")
 _LEVEL_STEP = Decimal("0.01")
 
+# So many events of positions are remembered while a snapshot is taken.
+_SINCE_LIMIT = 1000
 # Of so many deals it is known what they did to the balance: as many as a server tells of at once, and more.
 _BOOKED_LIMIT = 250_000
 
@@ -178,6 +180,8 @@ class Valuation:
         self.quoted_at = 0.0
         self._is_current = False
         self._figures: Optional[Figures] = None
+        # The positions that events have told of since a snapshot was asked for; None: none is asked for.
+        self._since: Optional[List[Position]] = None
         # Whether something of deals or of positions could not be read since the snapshot was asked for.
         self._misses_deals = self._misses_positions = False
         self._forget()
@@ -224,6 +228,7 @@ class Valuation:
 
     def begin(self) -> None:
         """A snapshot is asked for."""
+        self._since = []
         self._misses_deals = self._misses_positions = False
 
     def load(
@@ -234,7 +239,6 @@ class Valuation:
         deals: Iterable[Optional[Deal]],
         symbols: Symbols,
         has_floated: bool,
-        has_traded: bool,
         at: float,
     ) -> None:
         """Begin anew with a snapshot; without an account in it, :meth:`stop`.
@@ -243,9 +247,9 @@ class Valuation:
         :param deals: those that events have told of since; None: one that is not known any more
         :param symbols: all there are
         :param has_floated: whether events have told of profits since
-        :param has_traded: whether events have told of positions since
         :param at: when it came, seconds since the epoch
         """
+        since, self._since = self._since or [], None
         account = snapshot.account
         if account is None:
             self.stop()
@@ -269,11 +273,9 @@ class Valuation:
                 pair = (symbol.base_currency or "", symbol.quote_currency or "")
                 self._pairs[pair] = None if pair in self._pairs else symbol.id
             self._begin_deals(snapshot.deals, deals)
-            self._begin_positions(snapshot.positions, positions)
-            # One that came and went since is in none of them.
-            self._margin_has_moved = self._margin_has_moved or has_traded
-            self._try_rules()
-            self._has_moved = self._has_moved or has_floated or has_traded
+            self._begin_positions(snapshot.positions, positions, since)
+            self._try_rules(is_quiet=not (has_floated or since))
+            self._has_moved = bool(self._has_moved or has_floated or since)
         self._leave_out_what_is_missed()
 
     def _begin_deals(self, told: Optional[Sequence[Deal]], newer: Iterable[Optional[Deal]]) -> None:
@@ -290,7 +292,9 @@ class Valuation:
             else:
                 self._book(one, is_new=True)
 
-    def _begin_positions(self, told: Optional[Sequence[Position]], known: Iterable[Position]) -> None:
+    def _begin_positions(
+        self, told: Optional[Sequence[Position]], known: Iterable[Position], since: Sequence[Position]
+    ) -> None:
         self._knows_positions = told is not None
         if told is None:
             return
@@ -299,24 +303,23 @@ class Valuation:
         for held in self._held.values():
             held.unexplained = None
         opened = [one for one in told if one.status != PositionStatus.CLOSED]
-        # An event may have changed something before or after the account's own figures were taken.
-        self._sums_margin = self._gives_margin_told() or self._is_margin_told(map(self._margin_of, opened))
-        self._margin_has_moved = {one.id: _margin_key(one) for one in opened} != {
+        self._sums_margin = self._gives_margin_told() or self._gave_margin_told(opened, since)
+        # One that came and went since is in none of them.
+        self._margin_has_moved = bool(since) or {one.id: _margin_key(one) for one in opened} != {
             identity: _margin_key(held.position) for identity, held in self._held.items()
         }
 
-    def _try_rules(self) -> None:
+    def _try_rules(self, is_quiet: bool) -> None:
         told = self._told
         assert told is not None
         self._note_quotes()
         self._value()
         self._profit_at_first = self._profit
-        # A price may have moved between the positions and the account: then neither is the server's profit. But a
-        # server whose profit is that of the prices alone counts otherwise.
+        # Something may have happened between the positions and the account: then neither sum is the server's profit.
+        # But a server whose profit is that of the prices alone counts otherwise.
         of_prices = [_exact(held.position.profit) for held in self._held.values()]
-        self._sums_profit = told.profit in (None, self._profit) or (
-            None in of_prices or sum(filter(None, of_prices), _ZERO) != told.profit
-        )
+        is_of_prices = None not in of_prices and sum(filter(None, of_prices), _ZERO) == told.profit
+        self._sums_profit = told.profit == self._profit or not (is_quiet and is_of_prices)
         if told.balance is not None and told.profit is not None:
             self._sums_equity = told.equity == told.balance + (told.credit or _ZERO) + told.profit
         if told.equity is None or told.margin is None:
@@ -330,6 +333,7 @@ class Valuation:
 
     def stop(self) -> None:
         """What comes from here on is not all there is: stay as it is until the next snapshot."""
+        self._since = None
         if self._is_current:
             self.figures()
             self._is_current = False
@@ -339,6 +343,8 @@ class Valuation:
 
     def put_position(self, position: Position, at: float) -> None:
         """A position is now like this."""
+        if self._since is not None and len(self._since) < _SINCE_LIMIT:
+            self._since.append(position)
         if self._is_current:
             self._has_moved, self._updated_at = True, at
             self._put(position)
@@ -496,13 +502,22 @@ class Valuation:
     def _gives_margin_told(self) -> bool:
         return self._told is not None and not self._margins_unknown and self._margin == self._told.margin
 
-    def _is_margin_told(self, margins: Iterable[Optional[Decimal]]) -> bool:
-        known = list(margins)
-        return (
-            self._told is not None
-            and None not in known
-            and sum(filter(None, known), _ZERO) == self._told.margin
-        )
+    def _gave_margin_told(self, told: Iterable[Position], since: Iterable[Position]) -> bool:
+        """Whether the rule gives the server's margin for what was open at some moment while the snapshot was taken: the
+        account's own figures are as of any."""
+        margins = {one.id: self._margin_of(one) for one in told}
+        unknown = list(margins.values()).count(None)
+        total = sum(filter(None, margins.values()), _ZERO)
+        for position in (None, *since):
+            if position is not None:
+                is_over = position.status == PositionStatus.CLOSED
+                before = margins.get(position.id, _ZERO)
+                now = margins[position.id] = _ZERO if is_over else self._margin_of(position)
+                unknown += (now is None) - (before is None)
+                total += (now or _ZERO) - (before or _ZERO)
+            if self._told is not None and not unknown and total == self._told.margin:
+                return True
+        return False
 
     def _margin_of(self, position: Position) -> Optional[Decimal]:
         rate, leverage = _exact(position.extra.get("rate_margin")), self._leverage

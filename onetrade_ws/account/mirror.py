@@ -348,6 +348,8 @@ class Account:
     def _put_position(self, event: Event, position: Optional[Position] = None) -> None:
         position = position or event.data
         self._put(self._positions, event, position)
+        # It says what the profit is.
+        self._floated.pop(position.id, None)
         with self._lock:
             self._valuation.put_position(position, event.received_at)
 
@@ -455,7 +457,6 @@ class Account:
                 deals=[self._deals.get(identity) for identity in self._deals.touched or ()],
                 symbols=self._directory.symbols,
                 has_floated=bool(self._floated),
-                has_traded=bool(self._positions.touched),
                 at=event.received_at,
             )
             self._stop_watching()
@@ -479,7 +480,7 @@ class Account:
         for identity, record in merged.put.items():
             records.put(identity, record, _SIZE_IN_SNAPSHOT)
         for one in told_of:
-            records.put(one.id, one, _SIZE_IN_SNAPSHOT)
+            records.put(one.id, merged.put.get(one.id, one), _SIZE_IN_SNAPSHOT)
             records.renew(one.id)
         for identity in merged.gone:
             records.remove(identity)

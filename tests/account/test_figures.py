@@ -38,6 +38,7 @@ from onetrade_ws import (
     TradingAccount,
 )
 from onetrade_ws.account import Account, Directory, figures
+from onetrade_ws.account.synchronizer import Load
 from onetrade_ws.protocol.records import parse_record
 from onetrade_ws.protocol.snapshot import Snapshot
 from onetrade_ws.protocol.structure import structure
@@ -126,6 +127,7 @@ class Mirror:
     def __init__(self) -> None:
         self.account = Account(1000, Directory(lambda deadline: ()))
         self.moment = 0.0
+        self.loads = 0
 
     def tell(self, event_type: Any, data: Any = None, raw: bytes = b"") -> None:
         self.moment += 1
@@ -140,7 +142,7 @@ class Mirror:
         deals: Optional[Tuple[Deal, ...]] = (),
         symbols: Tuple[Symbol, ...] = SYMBOLS,
     ) -> None:
-        self.tell(ClientEventType.RESYNCING)
+        self.begin()
         snapshot = Snapshot(
             taken_at=self.moment,
             account=account,
@@ -149,7 +151,19 @@ class Mirror:
             deals=deals,
             symbols=symbols,
         )
-        self.tell(ClientEventType.RESYNCED, snapshot)
+        self.end(snapshot)
+
+    def begin(self) -> None:
+        """A snapshot is asked for, over a new connection if there is none."""
+        if self.account.connection_state is not ConnectionState.OPEN:
+            change = StateChange(old=ConnectionState.CONNECTING, new=ConnectionState.OPEN)
+            self.tell(ClientEventType.STATE_CHANGED, change)
+        self.loads += 1
+        self.tell(ClientEventType.RESYNCING, Load(self.loads))
+
+    def end(self, snapshot: Snapshot) -> None:
+        """It has come."""
+        self.tell(ClientEventType.RESYNCED, Load(self.loads, snapshot=snapshot))
 
     def lose(self) -> None:
         change = StateChange(old=ConnectionState.OPEN, new=ConnectionState.CONNECTING)
@@ -235,7 +249,7 @@ STALE: Dict[str, Callable[[Mirror], None]] = {
     "the connection is lost": Mirror.lose,
     "the server does not tell of the account": lambda mirror: mirror.load(None, (position(),)),
     "the account could not be loaded": lambda mirror: mirror.tell(
-        ClientEventType.RESYNC_FAILED, AccountUpdatesStoppedError()
+        ClientEventType.RESYNC_FAILED, Load(0, error=AccountUpdatesStoppedError())
     ),
 }
 
@@ -298,12 +312,12 @@ def test_what_the_snapshot_says_of_a_deal_is_not_undone_by_an_event_that_is_olde
 
 def test_deals_of_while_the_snapshot_was_taken_count_once() -> None:
     mirror = Mirror()
-    mirror.tell(ClientEventType.RESYNCING)
+    mirror.begin()
     mirror.tell(EventMessageType.DEALS_CREATE, deal(1))
     mirror.tell(EventMessageType.DEALS_CREATE, deal(2))
     account = told(**NO_POSITION)
     snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(), deals=(deal(1),))
-    mirror.tell(ClientEventType.RESYNCED, snapshot)
+    mirror.end(snapshot)
     assert mirror.figures.balance == 10_050.0
     assert mirror.figures.is_computed
 
@@ -437,11 +451,11 @@ def test_what_could_not_be_read_while_the_snapshot_was_taken_may_be_in_it_or_not
     event_type: str, lost: str
 ) -> None:
     mirror = Mirror()
-    mirror.tell(ClientEventType.RESYNCING)
+    mirror.begin()
     error = DecodeError("$.data", "no object", b"{", event_type)
     mirror.tell(ClientEventType.DECODE_ERROR, error, b"{")
     snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(position(),), deals=())
-    mirror.tell(ClientEventType.RESYNCED, snapshot)
+    mirror.end(snapshot)
     assert getattr(mirror.figures, lost) is None
     mirror.load(told(), (position(),))
     assert getattr(mirror.figures, lost) is not None
@@ -525,22 +539,48 @@ def test_a_margin_that_a_late_event_explains_is_understood_from_then_on() -> Non
 
 def test_a_margin_of_before_an_event_is_understood_too() -> None:
     mirror = Mirror()
-    mirror.tell(ClientEventType.RESYNCING)
+    mirror.begin()
     mirror.tell(EventMessageType.POSITIONS_OPEN, position(2))
     positions = (position(), position(3, status=PositionStatus.CLOSED))
     snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=positions, deals=())
-    mirror.tell(ClientEventType.RESYNCED, snapshot)
+    mirror.end(snapshot)
     assert mirror.figures.margin == 2200.0
 
 
-def test_a_position_that_came_and_went_while_the_snapshot_was_taken_may_be_in_its_margin() -> None:
+def test_a_margin_of_between_two_events_is_understood_too() -> None:
     mirror = Mirror()
-    mirror.tell(ClientEventType.RESYNCING)
-    mirror.tell(EventMessageType.POSITIONS_OPEN, position())
-    mirror.tell(EventMessageType.POSITIONS_CLOSE, position())
-    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(), deals=())
-    mirror.tell(ClientEventType.RESYNCED, snapshot)
-    assert (mirror.figures.profit, mirror.figures.margin) == (0.0, None)
+    mirror.begin()
+    mirror.tell(EventMessageType.POSITIONS_UPDATE, position(volume_current=0.5))
+    mirror.tell(EventMessageType.POSITIONS_OPEN, position(2))
+    mirror.tell(EventMessageType.POSITIONS_CLOSE, position(2))
+    account = told(margin=1650.0)
+    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(position(),), deals=())
+    mirror.end(snapshot)
+    assert mirror.figures.margin == 550.0
+
+
+def test_a_margin_without_a_rate_is_not_taken_for_none() -> None:
+    mirror = Mirror()
+    mirror.begin()
+    mirror.tell(EventMessageType.POSITIONS_OPEN, position(2, extra={}))
+    mirror.tell(EventMessageType.POSITIONS_OPEN, position(3))
+    account = told(margin=1650.0)
+    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(position(),), deals=())
+    mirror.end(snapshot)
+    mirror.tell(EventMessageType.POSITIONS_CLOSE, position(2, extra={}))
+    assert mirror.figures.margin is None
+
+
+def test_a_position_that_came_and_went_while_the_snapshot_was_taken_may_be_in_its_margin() -> None:
+    for margin, known in ((1100.0, 0.0), (1200.0, None)):
+        mirror = Mirror()
+        mirror.begin()
+        mirror.tell(EventMessageType.POSITIONS_OPEN, position())
+        mirror.tell(EventMessageType.POSITIONS_CLOSE, position())
+        account = told(margin=margin)
+        snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(), deals=())
+        mirror.end(snapshot)
+        assert (mirror.figures.profit, mirror.figures.margin) == (0.0, known)
 
 
 def test_an_equity_of_another_rule_stays_the_server_s_until_something_changes() -> None:
@@ -576,11 +616,35 @@ def test_a_price_that_moved_while_the_snapshot_was_taken_does_not_spoil_the_rule
 
 
 def test_a_price_that_moved_after_the_account_was_read_is_counted(mirror: Mirror) -> None:
-    mirror.tell(ClientEventType.RESYNCING)
+    mirror.begin()
     mirror.tell_profit(1100.0, 1096.5)
     snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(position(),), deals=())
-    mirror.tell(ClientEventType.RESYNCED, snapshot)
+    mirror.end(snapshot)
     assert (mirror.figures.profit, mirror.figures.is_computed) == (1096.5, True)
+
+
+def test_a_price_that_moved_after_a_position_that_was_changed_while_deaf_was_read_is_counted(
+    mirror: Mirror,
+) -> None:
+    mirror.lose()
+    changed = position(swaps=-1.0, total_profit=995.5, updated_at=EARLY)
+    mirror.begin()
+    mirror.tell_profit(1100.0, 1095.5)
+    account = told(profit=1095.5, equity=11_095.5, margin_free=9995.5, margin_level=1008.68)
+    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(changed,), deals=())
+    mirror.end(snapshot)
+    assert mirror.account.positions[1].total_profit == 1095.5
+    assert mirror.figures.profit == 1095.5
+
+
+def test_a_profit_of_before_an_event_does_not_outlive_it(mirror: Mirror) -> None:
+    mirror.begin()
+    mirror.tell_profit(1100.0, 1096.5)
+    mirror.tell(EventMessageType.POSITIONS_UPDATE, position(total_profit=995.5, updated_at=EARLY))
+    later = position(total_profit=990.0, updated_at=EARLY + timedelta(seconds=1))
+    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(later,), deals=())
+    mirror.end(snapshot)
+    assert mirror.figures.profit == 990.0
 
 
 def test_a_free_margin_of_another_rule_is_not_computed() -> None:
@@ -1041,9 +1105,9 @@ happenings = st.lists(
 )
 
 
-@given(st.lists(happenings, min_size=6, max_size=6), st.booleans())
+@given(st.lists(happenings, min_size=7, max_size=7), st.sampled_from(["first", "again", "deaf"]))
 def test_however_a_snapshot_is_raced_they_end_as_the_server_s(
-    stretches: List[List[Tuple[int, int, int]]], is_first: bool
+    stretches: List[List[Tuple[int, int, int]]], kind: str
 ) -> None:
     mirror = Mirror()
     server = Server(mirror)
@@ -1055,11 +1119,17 @@ def test_however_a_snapshot_is_raced_they_end_as_the_server_s(
             # To ask or not makes no difference.
             assert number % 2 or mirror.account.figures is None or mirror.figures
 
-    before, before_positions, before_account, before_symbols, before_loaded, after = stretches
-    if not is_first:
+    first, before, before_positions, before_account, before_symbols, before_loaded, after = stretches
+    for choice, number, _ in first:
+        server.act(choice, number)
+    server.waiting.clear()
+    if kind != "first":
         mirror.load(server.account(), server.positions(), server.deals(), server.symbols())
     happen(before)
-    mirror.tell(ClientEventType.RESYNCING)
+    if kind == "deaf":
+        mirror.lose()
+        server.waiting.clear()
+    mirror.begin()
     happen(before_positions)
     positions = server.positions()
     happen(before_account)
@@ -1070,7 +1140,7 @@ def test_however_a_snapshot_is_raced_they_end_as_the_server_s(
     snapshot = Snapshot(
         taken_at=0.0, account=account, orders=(), positions=positions, deals=deals, symbols=symbols
     )
-    mirror.tell(ClientEventType.RESYNCED, snapshot)
+    mirror.end(snapshot)
     happen(after)
     server.deliver(len(server.waiting))
     expected = server.account()

@@ -493,6 +493,32 @@ def test_what_was_learned_is_kept_over_a_loss_and_the_next_connect(account: Acco
     assert list(account.orders) == list(account.quotes) == [1]
 
 
+@pytest.mark.parametrize(
+    ("event_type", "in_doubt"),
+    [
+        (None, ["orders", "positions", "deals"]),
+        ("orders_place", ["orders"]),
+        ("dealing_order_requote", ["orders"]),
+        ("positions_close", ["positions"]),
+        ("deals_create", ["deals"]),
+        ("journal_create", []),
+    ],
+    ids=str,
+)
+def test_what_could_not_be_read_puts_in_doubt_what_it_may_have_told_of(
+    account: Account, event_type: Optional[str], in_doubt: List[str]
+) -> None:
+    error = DecodeError("$.data", "no object", b"{}", event_type)
+    apply(account, ClientEventType.DECODE_ERROR, error)
+    assert [name for name, status in account.status.items() if status.reason is error] == in_doubt
+
+
+def test_a_record_that_could_not_be_read_puts_nothing_in_doubt(account: Account) -> None:
+    error = DecodeError("$.bid", "expected a number", b"1,x,2")
+    take(account, Event(ClientEventType.DECODE_ERROR, error, 1.0, error.raw))
+    assert all(status.reason is None for status in account.status.values())
+
+
 # -- what is no row -------------------------------------------------------------------------------------------------
 
 WITHOUT_ROW: List[Any] = [
@@ -511,7 +537,6 @@ WITHOUT_ROW: List[Any] = [
     (ClientEventType.RECONNECTING, Reconnecting(attempt=1, delay=0.0, reason=ConnectionLostError("reset"))),
     (ClientEventType.STALE, Stale(started_at=1.0, symbol_ids=(1,))),
     (ClientEventType.RECOVERED, Recovered(started_at=1.0, ended_at=2.0)),
-    (ClientEventType.DECODE_ERROR, DecodeError("$", "an empty frame")),
     (ClientEventType.CALLBACK_ERROR, CallbackError(event=Event("a"), callback=print, error=ValueError())),
     (ClientEventType.SLOW_CONSUMER, SlowConsumer(queued_bytes=1, limit=1)),
 ]
@@ -536,6 +561,7 @@ WITH_ROW = {
     ClientEventType.RESYNCING,
     ClientEventType.RESYNCED,
     ClientEventType.RESYNC_FAILED,
+    ClientEventType.DECODE_ERROR,
     EventMessageType.INFO,
     EventMessageType.ERROR,
     EventMessageType.ORDERS_PLACE,

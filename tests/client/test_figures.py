@@ -22,7 +22,7 @@ from onetrade_ws.simulator import Simulator
 from onetrade_ws.simulator import websocket as framing
 from tests.client.background import Background
 from tests.client.conftest import MakeClient
-from tests.client.conversation import TIMEOUT, catch_up, connect, everything_sent
+from tests.client.conversation import TIMEOUT, catch_up, connect
 from tests.client.desk import Desk
 from tests.client.stuck import StuckCallback
 
@@ -222,24 +222,29 @@ def act(simulator: Simulator, draw: random.Random) -> None:
         simulator.update_deal(deal["id"], swap=round(draw.uniform(-9, 9), 2))
 
 
+def fall_behind(client: OneTradeClient, simulator: Simulator) -> None:
+    """Send quotes that concern nobody, until newer ones take the place of older ones."""
+    before = client.stats().merged_events
+    simulator.emit_raw(framing.frame(framing.BINARY, b"1000,1,1") * 2000)
+    simulator.wait_for(lambda sim: client.stats().queued_bytes > 200_000)
+    simulator.emit_binary(b"1000,1,1")
+    simulator.wait_for(lambda sim: client.stats().merged_events > before)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_however_far_behind_callbacks_are(make_client: MakeClient, simulator: Simulator, seed: int) -> None:
     desk = Desk(simulator, seed)
     desk.act(10)
-    client = make_client(snapshot=True, queue_limit=400_000)
+    # Its heartbeat is quick for who waits for its counters.
+    client = make_client(
+        snapshot=True, queue_limit=400_000, heartbeat_interval=0.03, heartbeat_timeout=TIMEOUT
+    )
     know(client, simulator)
     watch(client, simulator, *SYMBOLS, 2)
     draw = random.Random(seed)
     for _ in range(2):
-        before = client.stats().merged_events
         stuck = StuckCallback(client, simulator)
-        # Of a symbol that concerns nobody, until newer ones take the place of older ones.
-        for _ in range(100):
-            if client.stats().merged_events > before:
-                break
-            simulator.emit_raw(framing.frame(framing.BINARY, b"1000,1,1") * 1000)
-            everything_sent(client, simulator)
-        assert client.stats().merged_events > before
+        fall_behind(client, simulator)
         for _ in range(STEPS):
             act(simulator, draw)
         stuck.release()

@@ -300,6 +300,7 @@ def test_an_older_snapshot_undoes_no_event(
         else:
             client.connect()
         assert gate.waiting.wait(TIMEOUT)
+        catch_up(client, simulator)
         assert state_of(client) is SyncState.LOADING
         happening(simulator)
         catch_up(client, simulator)
