@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from tests.benchmarks.bench import OURS, OURS_WITHOUT, ROOT
+from tests.benchmarks.bench import BASELINE, OURS, OURS_WITHOUT, ROOT, UNCHECKED
 from tests.benchmarks.outcome import Section, Series
 
 CHART = Path(__file__).with_name("speed.svg")
@@ -25,7 +25,8 @@ _PANELS = (("prices", "Price frames a second"), ("positions", "Position events a
 _NAMES = {
     OURS: "onetrade_ws[speed]",
     OURS_WITHOUT: "onetrade_ws",
-    "WebSocketApp": "WebSocketApp *",
+    BASELINE: "WebSocketApp *",
+    UNCHECKED: "… unchecked *",
     "websockets": "websockets *",
     "picows": "picows *",
 }

@@ -13,7 +13,7 @@ import docutils.core
 import pytest
 
 from tests.benchmarks import chart, messages, readme
-from tests.benchmarks.bench import OURS
+from tests.benchmarks.measurements import throughput
 from tests.benchmarks.outcome import BROKE, MET, NOT_MET, NOT_RUN, Section, Series
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -82,8 +82,8 @@ def test_figures_are_written_into_the_readme_and_nothing_else_changes() -> None:
 def test_the_chart_of_the_same_figures_is_the_same_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     sections = {
-        key: Section(key, key, series=[Series(OURS, [2e6]), Series("WebSocketApp", [1e5])])
-        for key in ("prices", "positions")
+        key: Section(key, key, series=[Series(name, [1e5]) for name in numbers])
+        for key, numbers in (("prices", throughput.PRICES), ("positions", throughput.POSITIONS))
     }
     pictures = [tmp_path / "one.svg", tmp_path / "another.svg"]
     for picture in pictures:

@@ -11,8 +11,8 @@ from tests.benchmarks.outcome import Section, Series, at_least
 from tests.benchmarks.streams import Stream
 
 _BREADTH = 500
-# As many as take about a second; more does not tell more.
-_PRICES = {
+#: By contender, as many as take about a second; more does not tell more.
+PRICES = {
     OURS: 1_000_000,
     OURS_WITHOUT: 300_000,
     BASELINE: 120_000,
@@ -20,7 +20,7 @@ _PRICES = {
     "websockets": 180_000,
     "picows": 2_500_000,
 }
-_POSITIONS = {
+POSITIONS = {
     OURS: 250_000,
     OURS_WITHOUT: 60_000,
     BASELINE: 10_000,
@@ -37,7 +37,7 @@ def measure(bench: Bench) -> List[Section]:
 
 def prices(bench: Bench) -> Section:
     """Price frames."""
-    section = _section(bench, "prices", "price frames, 41 bytes", _PRICES)
+    section = _section(bench, "prices", "price frames, 41 bytes", PRICES)
     ours, baseline, picows = (section.find(name) for name in (OURS, BASELINE, "picows"))
     section.rows = [
         at_least("price frames / WebSocketApp", ours, baseline, 8),
@@ -48,7 +48,7 @@ def prices(bench: Bench) -> Section:
 
 def positions(bench: Bench) -> Section:
     """Position events."""
-    section = _section(bench, "positions", "position events, 565 bytes of JSON", _POSITIONS)
+    section = _section(bench, "positions", "position events, 565 bytes of JSON", POSITIONS)
     ours, without, baseline = (section.find(name) for name in (OURS, OURS_WITHOUT, BASELINE))
     section.rows = [
         at_least("position events / WebSocketApp", ours, baseline, 25),
