@@ -255,8 +255,9 @@ class OneTradeClient:
     def disconnect(self, timeout: float = 5.0) -> None:
         """Close the connection for good, deliver what has arrived, end all threads.
 
-        Idempotent, and legal inside a callback: it then does not wait for the callbacks, which end after it.
-        :meth:`connect` works again afterwards. Messages that wait stay queued.
+        Idempotent, and legal inside a callback: it then does not wait for the callbacks, which end after it. HTTP calls
+        under way on other threads (:meth:`candles`, :meth:`answer_requote`) end, too, and raise. :meth:`connect` works
+        again afterwards. Messages that wait stay queued.
 
         :param timeout: seconds after which it returns all the same; a callback that takes longer is left behind, and
             what the server sent after its event then reaches :attr:`account`, but no callback (unless
@@ -395,6 +396,7 @@ class OneTradeClient:
         :raises ServerError: when the server refuses: a symbol or a resolution that it does not know, for example
         :raises AnswerError: when the answer makes no sense
         :raises NetworkError: when no answer comes in time
+        :raises ConnectionLostError: when :meth:`disconnect` is called meanwhile
         """
         deadline = self._http_deadline(timeout)
         symbol_id = self._directory.id_of(symbol, deadline)
@@ -413,7 +415,8 @@ class OneTradeClient:
         :raises RequoteOverError: the order does not wait for an answer any more: too late
         :raises RequoteRefusedError: the server refuses the answer
         :raises UnknownOrderError: the server knows no such order
-        :raises OutcomeUnknownError: no answer came: the server may have acted or not
+        :raises OutcomeUnknownError: no answer came, or :meth:`disconnect` was called before it did: the server may have
+            acted or not
         :raises ServerError: the server is in trouble, or refuses the credentials (:exc:`.AuthenticationError`)
         :raises NetworkError: the server could not be asked
         """

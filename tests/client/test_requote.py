@@ -12,6 +12,7 @@ import pytest
 from onetrade_ws import (
     AnswerError,
     AuthenticationError,
+    ConnectionLostError,
     EventMessageType,
     NetworkError,
     OneTradeClient,
@@ -339,22 +340,24 @@ def too_much(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "reason"),
+    ("script", "reason", "timeout"),
     [
-        (half_an_answer, NetworkError),
-        (reset_after_the_request, NetworkError),
-        (nothing, NetworkError),
-        (Peer.hold, NetworkError),
-        (drip, NetworkError),
-        (too_much, AnswerError),
+        (half_an_answer, NetworkError, TIMEOUT),
+        (reset_after_the_request, NetworkError, TIMEOUT),
+        (nothing, NetworkError, TIMEOUT),
+        (Peer.hold, NetworkError, 0.5),
+        (drip, NetworkError, 0.5),
+        (too_much, AnswerError, TIMEOUT),
     ],
 )
-def test_no_answer_came(make_client: MakeClient, simulator: Simulator, script: Any, reason: Any) -> None:
+def test_no_answer_came(
+    make_client: MakeClient, simulator: Simulator, script: Any, reason: Any, timeout: float
+) -> None:
     order = requoted(simulator)
     with HostileServer(http=passing_on(f"127.0.0.1:{simulator.port}", {APPROVAL: script})) as server:
         client = make_client(http_url=server.http_url)
         with pytest.raises(OutcomeUnknownError, match="may have acted or not") as caught:
-            client.answer_requote(order, accept=True, timeout=0.5)
+            client.answer_requote(order, accept=True, timeout=timeout)
         assert type(caught.value.reason) is reason
         assert caught.value.step == "requote answer"
         sent = [request.target for request in server.requests if request.target.endswith(APPROVAL)]
@@ -467,11 +470,27 @@ def test_events_go_on_while_the_server_thinks_about_it(make_client: MakeClient, 
         server.wait_for(lambda server: server.requests[-1].target.endswith(APPROVAL))
         simulator.quote(1, 1.2)
         catch_up(client, simulator)
-        # A call is not part of the connection.
-        client.disconnect()
-        assert not calling.done
         go_on.set()
         calling.result()
+    assert status_of(simulator, order) == OrderStatus.FILLED
+
+
+def test_disconnect_ends_a_call_whose_outcome_nobody_knows(
+    make_client: MakeClient, simulator: Simulator
+) -> None:
+    with HostileServer(http=passing_on(f"127.0.0.1:{simulator.port}", {APPROVAL: Peer.hold})) as server:
+        client = make_client(http_url=server.http_url)
+        connect(client, simulator)
+        order = requoted(simulator)
+        calling = Background(lambda: client.answer_requote(order, accept=True, timeout=TIMEOUT))
+        server.wait_for(lambda server: server.requests[-1].target.endswith(APPROVAL))
+        client.disconnect()
+        with pytest.raises(OutcomeUnknownError) as caught:
+            calling.result()
+    assert isinstance(caught.value.reason, ConnectionLostError)
+    # The next one is a call of its own.
+    client = make_client()
+    client.answer_requote(order, accept=True)
     assert status_of(simulator, order) == OrderStatus.FILLED
 
 

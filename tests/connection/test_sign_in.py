@@ -12,6 +12,7 @@ from onetrade_ws import (
     AuthenticationError,
     Candle,
     ClientEventType,
+    ConnectionLostError,
     ConnectionState,
     Event,
     NetworkError,
@@ -395,10 +396,12 @@ def test_disconnect_does_not_wait_for_a_login_of_somebody_else(
     client_is(client, ConnectionState.CONNECTING)
     client.disconnect(TIMEOUT)
     assert isinstance(connecting.error(), NotConnectedError)
+    # Nor does who had begun it.
+    with pytest.raises(ConnectionLostError):
+        calling.result()
     assert client_threads() == []
-    # Only now: the login went on all the while.
     slow_login.go_on.set()
-    assert len(calling.result()) == 6
+    assert len(some_candles(client)) == 6
 
 
 def client_is(client: OneTradeClient, state: ConnectionState) -> None:
