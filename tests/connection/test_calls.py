@@ -711,7 +711,8 @@ def test_disconnect_ends_a_call(simulator: Simulator, hostile: MakeHostile, make
     held: Dict[str, Script] = {"ticks": Peer.read_until_end}
     server: HostileServer = hostile(http=passing_on(f"127.0.0.1:{simulator.port}", held))
     client = make_client(simulator, http_url=server.http_url)
-    for count, begin in enumerate((client.connect, lambda: None), 1):
+    begins: List[Callable[[], None]] = [client.connect, lambda: None]
+    for count, begin in enumerate(begins, 1):
         begin()
         calling = Background(lambda: some_candles(client, timeout=TIMEOUT))
         server.wait_for(
