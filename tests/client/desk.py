@@ -29,8 +29,9 @@ class Desk:
 
     def _possible(self) -> List[Callable[[], Any]]:
         sim, draw = self._simulator, self._random
-        working = [order["id"] for order in sim.orders if order["status"] in (0, 1, 2, 7)]
-        requoted = [order["id"] for order in sim.orders if order["status"] == 7]
+        orders = sim.orders
+        working = [order["id"] for order in orders if order["status"] in (0, 1, 2, 7)]
+        requoted = [order["id"] for order in orders if order["status"] == 7]
         opened = [position for position in sim.positions if position["status"] == 0]
         deals = [deal["id"] for deal in sim.deals]
         actions: List[Callable[[], Any]] = [self._buy_or_sell, self._wait_for_price, self._move]
