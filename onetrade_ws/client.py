@@ -175,7 +175,7 @@ class OneTradeClient:
         policy = settings.reconnect
         self._synchronizer = Synchronizer(
             self._queue.announce,
-            None if policy is None else policy.delay,
+            None if policy is None else policy.delay_after,
             enabled=settings.snapshot,
             wanted=settings.account_updates,
         )
@@ -231,9 +231,9 @@ class OneTradeClient:
     def connect(self, timeout: Optional[float] = None) -> None:
         """Validate the session, open the WebSocket, start what is wanted; return when OPEN.
 
-        Blocks. What may pass (the network, a server error) is tried again until the time is over, each time with a
-        log line; a final answer raises at once. A client that is open already returns at once; one that is
-        reconnecting is waited for. When it raises, it leaves no thread behind.
+        Blocks. What may pass (the network, a server error) is tried again until the time is over, not before the server
+        would have it (``Retry-After``), each time with a log line; a final answer raises at once. A client that is open
+        already returns at once; one that is reconnecting is waited for. When it raises, it leaves no thread behind.
 
         :param timeout: seconds; None: the ``connect_timeout`` setting
         :raises SessionInUseError: another program or browser tab holds the session
@@ -381,8 +381,9 @@ class OneTradeClient:
     ) -> List[Candle]:
         """The prices of the past: ``GET symbols/ticks/history/{id}`` (vendor SDK). Blocks; needs no connection.
 
-        What may pass (the network, 5xx, too many requests) is tried again until the time is over. A server gives so
-        many candles at a time; this asks until it has them all.
+        What may pass (the network, 5xx, too many requests) is tried again until the time is over, unless the server
+        asks to wait for longer (``Retry-After``). A server gives so many candles at a time; this asks until it has them
+        all.
 
         :param symbol: its id, or its name
         :param from_: the first moment at which a candle may begin, with a time zone

@@ -80,7 +80,8 @@ class Supervisor:
     """One life of a client's connection, from ``connect()`` to its end.
 
     Before the connection was open for the first time, what may pass is tried again until the timeout. After that,
-    losses are mended as the policy says. Some answers are final at any time: credentials refused, a bad
+    losses are mended as the policy says. Login, validation and handshake that are refused with ``Retry-After`` are not
+    tried again before that, an hour at most. Some answers are final at any time: credentials refused, a bad
     certificate, a logout; and "session is already used", except for a while after a connection of our own was
     lost, which the server may still be holding.
 
@@ -220,7 +221,7 @@ class Supervisor:
             # An attempt that the end of the time has cut short says less than the one before it.
             if trouble is None or not deadline.expired:
                 trouble = ending.error
-            delay = policy.delay(self.attempts)
+            delay = policy.delay_after(ending.error, self.attempts)
             remaining = deadline.remaining() or 0.0
             over = delay >= remaining
             if not over:
@@ -249,7 +250,7 @@ class Supervisor:
             if policy.gives_up_after(self.attempts):
                 raise ReconnectFailedError(self.attempts, ending.error)
             self.attempts += 1
-            self._reconnect_after(policy.delay(self.attempts), ending)
+            self._reconnect_after(policy.delay_after(ending.error, self.attempts), ending)
             ending = self._attempt(Deadline(self._settings.connect_timeout))
             if ending.lasted is not None:
                 session_in_use = 0
