@@ -321,7 +321,8 @@ class OneTradeClient:
         """Receive the prices of a symbol: ``market_subscribe_symbol`` (specification).
 
         Remembered, and restored once on each new connection. Asking twice sends once. Blocks only while the server
-        takes nothing; and, for a name, while the server is asked for its symbols, once, when they are not known yet.
+        takes nothing; and, for a name, while the server is asked for its symbols: when they are not known yet, or none
+        of them has this name and they were told more than a minute ago.
 
         :param symbol: a symbol's id, or its name: ``"EURUSD"``
         :raises EncodeError: when it is neither
@@ -385,7 +386,7 @@ class OneTradeClient:
         asks to wait for longer (``Retry-After``). A server gives so many candles at a time; this asks until it has them
         all.
 
-        :param symbol: its id, or its name
+        :param symbol: its id, or its name, for which the server may be asked first, as by :meth:`subscribe_market`
         :param from_: the first moment at which a candle may begin, with a time zone
         :param to: the last; None: now. The candle of now is still growing
         :param resolution: minutes of a candle: 1, 5, 60, …; or what else the server knows: ``"D"``, ``"W"``
@@ -393,7 +394,7 @@ class OneTradeClient:
         :returns: the oldest first, each once; none where there were no prices. A pause of more than a month, for a
             server that looks no further back at a time, is the beginning
         :raises ValueError: when a time has no time zone, or the resolution is neither
-        :raises UnknownSymbolError: when no symbol has this name
+        :raises UnknownSymbolError: when no symbol has this name; it lists those that look like it
         :raises ServerError: when the server refuses: a symbol or a resolution that it does not know, for example
         :raises AnswerError: when the answer makes no sense
         :raises NetworkError: when no answer comes in time
