@@ -78,7 +78,8 @@ class OneTradeClient:
     :param url: the WebSocket address, ``wss://host[:port]``
     :param session_id: the session that the WebSocket is opened for
     :param access_token: the token that belongs to it
-    :param api_key: instead of those two: logs in first, on each :meth:`connect` (vendor SDK)
+    :param api_key: instead of those two: logs in first, for each :meth:`connect` (vendor SDK), or for an HTTP call
+        before it, which does for both
     :param http_url: the address of the HTTP calls; None: that of ``url``, with ``https`` for ``wss``
     :param account_updates: whether connecting starts account updates (specification, connection flow, step 4)
     :param snapshot: whether the account is loaded over HTTP, each time that a connection with account updates has been

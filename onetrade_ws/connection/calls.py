@@ -182,6 +182,8 @@ class Calls:
         envelope = _envelope(step, answer) if accepted else {}
         if not accepted or envelope.get("success") is False:
             error = refusal(step, answer.status, answer.body, credentials, answer.retry_after)
+            if isinstance(error, AuthenticationError):
+                self._sign_in.spend(credentials)
             if error is not None:
                 raise error
         return envelope

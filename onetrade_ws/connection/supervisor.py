@@ -21,6 +21,7 @@ from ..errors import (
     NetworkError,
     OneTradeError,
     ReconnectFailedError,
+    ServerError,
     SessionInUseError,
     SessionLoggedOutError,
     detached,
@@ -204,6 +205,8 @@ class Supervisor:
         deadline = Deadline(self._timeout)
         policy = self._settings.reconnect
         self._memory.accepted = False
+        # Of a call before this life, it may be.
+        earlier = self._sign_in.credentials
         trouble: Optional[OneTradeError] = None
         while True:
             accepted = self._memory.accepted
@@ -212,6 +215,9 @@ class Supervisor:
             ending = self._attempt(deadline)
             if ending.lasted is not None:
                 return ending
+            if isinstance(ending.error, ServerError):
+                # Nobody says what a server answers to a session that is over.
+                self._sign_in.forget(earlier)
             final = isinstance(ending.error, _FINAL)
             if isinstance(ending.error, SessionInUseError) and accepted:
                 # Most likely by our own connection of a moment ago, which broke before it was open.
@@ -286,13 +292,17 @@ class Supervisor:
         before = self._sign_in.credentials
         credentials = self._sign_in.obtain(exchange, deadline)
         try:
-            validate_session(self._settings, credentials, exchange, deadline)
+            self._validate(credentials, exchange, deadline)
         except AuthenticationError as error:
             if credentials is not before:
                 raise
             credentials = self._sign_in.renew(error, credentials, exchange, deadline)
-            validate_session(self._settings, credentials, exchange, deadline)
+            self._validate(credentials, exchange, deadline)
         return credentials
+
+    def _validate(self, credentials: Credentials, exchange: Exchange, deadline: Deadline) -> None:
+        self._sign_in.spend(credentials)
+        validate_session(self._settings, credentials, exchange, deadline)
 
     def _attempt_once(self, deadline: Deadline) -> Ending:
         with self._lock:

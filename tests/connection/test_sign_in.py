@@ -81,6 +81,78 @@ def test_a_call_goes_by_the_session_of_the_connection(simulator: Simulator, keye
     assert steps(simulator) == ["login", "validation", "handshake", "call", "call"]
 
 
+def test_a_name_before_connect_logs_in_for_both(simulator: Simulator, keyed: OneTradeClient) -> None:
+    keyed.subscribe_market("EURUSD")
+    keyed.connect()
+    assert steps(simulator) == ["login", "call", "validation", "handshake"]
+    # Of the next life, it is an earlier one's.
+    keyed.disconnect()
+    some_candles(keyed)
+    keyed.connect()
+    assert steps(simulator, 4) == ["call", "login", "validation", "handshake"]
+
+
+def test_what_a_call_has_had_anew_is_good_for_the_next_life(
+    simulator: Simulator, keyed: OneTradeClient
+) -> None:
+    keyed.connect()
+    keyed.disconnect()
+    simulator.expire_token()
+    some_candles(keyed)
+    keyed.connect()
+    assert steps(simulator, 3) == ["call", "login", "call", "validation", "handshake"]
+
+
+def test_a_life_that_never_opened_has_used_its_login(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator, api_key=simulator.api_key, reconnect=None)
+    simulator.refuse_validation(503, "busy")
+    with pytest.raises(ServerError):
+        client.connect()
+    client.connect()
+    assert steps(simulator) == ["login", "validation", "login", "validation", "handshake"]
+
+
+def test_a_token_that_expired_before_connect_is_had_anew(simulator: Simulator, keyed: OneTradeClient) -> None:
+    some_candles(keyed)
+    simulator.expire_token()
+    keyed.connect()
+    again = ["login", "validation", "handshake"]
+    assert steps(simulator, 2) == ["validation", "handshake", *again]
+    assert simulator.requests[-1].query["access_token"] == simulator.access_token
+
+
+def test_a_session_that_ended_before_connect_is_had_anew(simulator: Simulator, keyed: OneTradeClient) -> None:
+    some_candles(keyed)
+    with simulator._lock:
+        simulator._sessions.revoke(simulator.session_id)
+    keyed.connect()
+    assert steps(simulator, 2) == ["validation", "login", "validation", "handshake"]
+
+
+@pytest.mark.parametrize("door", ["validation", "handshake"])
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_a_login_of_before_is_worth_one_attempt(
+    simulator: Simulator, keyed: OneTradeClient, door: str, status: int
+) -> None:
+    """Nobody says what a server answers to a session that is over."""
+    some_candles(keyed)
+    getattr(simulator, f"refuse_{door}")(status, "no such session", times=2)
+    keyed.connect()
+    once = ["validation"] if door == "validation" else ["validation", "handshake"]
+    # It is had anew once: the second answer shows that it was not to blame.
+    assert steps(simulator, 2) == [*once, "login", *once, "validation", "handshake"]
+
+
+def test_a_login_that_a_call_was_refused_with_is_not_tried(
+    simulator: Simulator, keyed: OneTradeClient
+) -> None:
+    simulator.refuse_calls(401, "no", times=None)
+    with pytest.raises(AuthenticationError):
+        some_candles(keyed)
+    keyed.connect()
+    assert steps(simulator) == ["login", "call", "login", "validation", "handshake"]
+
+
 @pytest.mark.parametrize("token", ["a+b/c==", "a%20b", "to ken", '"quoted"', "~session-id~"])
 def test_a_token_goes_into_a_header_as_it_is(make_client: MakeClient, token: str) -> None:
     with Simulator(live=False, access_token=token) as simulator:
@@ -423,6 +495,20 @@ def test_a_call_waits_for_the_login_of_another_no_longer_than_it_may(
     slow_login.go_on.set()
     assert len(calling.result()) == 6
     assert steps(simulator) == ["login", "call"]
+
+
+def test_a_login_under_way_is_good_for_connect(
+    simulator: Simulator, make_client: MakeClient, slow_login: SlowLogin
+) -> None:
+    client = make_client(simulator, **slow_login.settings(simulator))
+    calling = Background(lambda: some_candles(client, timeout=TIMEOUT))
+    slow_login.server.wait_for(lambda server: server.requests)
+    connecting = Background(client.connect)
+    client_is(client, ConnectionState.CONNECTING)
+    slow_login.go_on.set()
+    connecting.result()
+    assert len(calling.result()) == 6
+    assert sorted(steps(simulator)) == ["call", "handshake", "login", "validation"]
 
 
 def test_a_login_that_fails_is_tried_by_the_next_who_waits(
