@@ -246,6 +246,38 @@ def test_each_attempt_may_log_in_once(simulator: Simulator, keyed: OneTradeClien
     assert steps(simulator, 3) == [*again, "validation", "handshake", *again]
 
 
+def test_a_token_that_expires_while_reconnecting_is_had_anew_once_an_attempt(
+    simulator: Simulator, keyed: OneTradeClient
+) -> None:
+    keyed.connect()
+    with keyed.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        simulator.refuse_handshake(401, "expired")
+        simulator.refuse_handshake(503, "busy")
+        simulator.refuse_handshake(401, "expired again")
+        simulator.drop()
+    again = ["validation", "handshake", "login", "validation", "handshake"]
+    assert steps(simulator, 3) == [*again, *again]
+
+
+def test_in_each_life_a_token_may_expire_while_reconnecting(
+    simulator: Simulator, keyed: OneTradeClient
+) -> None:
+    for _ in range(2):
+        before = len(simulator.requests)
+        stream = connected(keyed, ClientEventType.RECONNECTING, ClientEventType.GAP)
+        simulator.refuse_validation(503, "busy", times=None)
+        simulator.drop()
+        read_until(stream, lambda event: event.type is ClientEventType.RECONNECTING)
+        simulator.expire_token()
+        simulator.allow()
+        read_until(stream, lambda event: event.type is ClientEventType.GAP)
+        seen = steps(simulator, before)
+        assert seen[:3] == ["login", "validation", "handshake"]
+        assert set(seen[3:-4]) == {"validation"}
+        assert seen[-4:] == ["handshake", "login", "validation", "handshake"]
+        keyed.disconnect()
+
+
 # -- and is refused again ----------------------------------------------------------------------------------------------
 
 
