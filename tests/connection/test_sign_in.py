@@ -21,6 +21,10 @@ from onetrade_ws import (
     RateLimitedError,
     ServerError,
 )
+from onetrade_ws.config import make_settings
+from onetrade_ws.connection.exchange import Exchange
+from onetrade_ws.connection.sign_in import SignIn
+from onetrade_ws.deadline import Deadline
 from onetrade_ws.simulator import Simulator
 from tests.connection.conftest import (
     Background,
@@ -541,6 +545,24 @@ def test_a_login_under_way_is_good_for_connect(
     connecting.result()
     assert len(calling.result()) == 6
     assert sorted(steps(simulator)) == ["call", "handshake", "login", "validation"]
+
+
+def test_what_is_refused_late_does_not_count_against_the_next_login(simulator: Simulator) -> None:
+    sign_in = SignIn(make_settings(simulator.ws_url, api_key=simulator.api_key))
+    soon = Deadline(TIMEOUT)
+    old = sign_in.obtain(Exchange(None), soon)
+    refused = AuthenticationError("candles", 401, "expired")
+    fresh = sign_in.renew(refused, old, Exchange(None), soon)
+    # Another thread's call, which had begun with the old ones.
+    sign_in.spend(old)
+    sign_in.begin()
+    assert sign_in.renew(refused, old, Exchange(None), soon) is fresh
+    assert sign_in.obtain(Exchange(None), soon) is fresh
+    sign_in.spend(fresh)
+    assert sign_in.obtain(Exchange(None), soon) is fresh
+    sign_in.begin()
+    assert sign_in.obtain(Exchange(None), soon) is not fresh
+    assert steps(simulator) == ["login"] * 3
 
 
 def test_a_login_that_fails_is_tried_by_the_next_who_waits(
