@@ -78,7 +78,8 @@ class OneTradeClient:
     :param url: the WebSocket address, ``wss://host[:port]``
     :param session_id: the session that the WebSocket is opened for
     :param access_token: the token that belongs to it
-    :param api_key: instead of those two: logs in first, on each :meth:`connect` (vendor SDK)
+    :param api_key: instead of those two: logs in first, for each :meth:`connect` (vendor SDK), or for an HTTP call
+        before it, which does for both
     :param http_url: the address of the HTTP calls; None: that of ``url``, with ``https`` for ``wss``
     :param account_updates: whether connecting starts account updates (specification, connection flow, step 4)
     :param snapshot: whether the account is loaded over HTTP, each time that a connection with account updates has been
@@ -175,7 +176,7 @@ class OneTradeClient:
         policy = settings.reconnect
         self._synchronizer = Synchronizer(
             self._queue.announce,
-            None if policy is None else policy.delay,
+            None if policy is None else policy.delay_after,
             enabled=settings.snapshot,
             wanted=settings.account_updates,
         )
@@ -231,9 +232,9 @@ class OneTradeClient:
     def connect(self, timeout: Optional[float] = None) -> None:
         """Validate the session, open the WebSocket, start what is wanted; return when OPEN.
 
-        Blocks. What may pass (the network, a server error) is tried again until the time is over, each time with a
-        log line; a final answer raises at once. A client that is open already returns at once; one that is
-        reconnecting is waited for. When it raises, it leaves no thread behind.
+        Blocks. What may pass (the network, a server error) is tried again until the time is over, not before the server
+        would have it (``Retry-After``), each time with a log line; a final answer raises at once. A client that is open
+        already returns at once; one that is reconnecting is waited for. When it raises, it leaves no thread behind.
 
         :param timeout: seconds; None: the ``connect_timeout`` setting
         :raises SessionInUseError: another program or browser tab holds the session
@@ -321,7 +322,8 @@ class OneTradeClient:
         """Receive the prices of a symbol: ``market_subscribe_symbol`` (specification).
 
         Remembered, and restored once on each new connection. Asking twice sends once. Blocks only while the server
-        takes nothing; and, for a name, while the server is asked for its symbols, once, when they are not known yet.
+        takes nothing; and, for a name, while the server is asked for its symbols: when they are not known yet, or none
+        of them has this name and they were told more than a minute ago.
 
         :param symbol: a symbol's id, or its name: ``"EURUSD"``
         :raises EncodeError: when it is neither
@@ -381,10 +383,11 @@ class OneTradeClient:
     ) -> List[Candle]:
         """The prices of the past: ``GET symbols/ticks/history/{id}`` (vendor SDK). Blocks; needs no connection.
 
-        What may pass (the network, 5xx, too many requests) is tried again until the time is over. A server gives so
-        many candles at a time; this asks until it has them all.
+        What may pass (the network, 5xx, too many requests) is tried again until the time is over, unless the server
+        asks to wait for longer (``Retry-After``). A server gives so many candles at a time; this asks until it has them
+        all.
 
-        :param symbol: its id, or its name
+        :param symbol: its id, or its name, for which the server may be asked first, as by :meth:`subscribe_market`
         :param from_: the first moment at which a candle may begin, with a time zone
         :param to: the last; None: now. The candle of now is still growing
         :param resolution: minutes of a candle: 1, 5, 60, …; or what else the server knows: ``"D"``, ``"W"``
@@ -392,7 +395,7 @@ class OneTradeClient:
         :returns: the oldest first, each once; none where there were no prices. A pause of more than a month, for a
             server that looks no further back at a time, is the beginning
         :raises ValueError: when a time has no time zone, or the resolution is neither
-        :raises UnknownSymbolError: when no symbol has this name
+        :raises UnknownSymbolError: when no symbol has this name; it lists those that look like it
         :raises ServerError: when the server refuses: a symbol or a resolution that it does not know, for example
         :raises AnswerError: when the answer makes no sense
         :raises NetworkError: when no answer comes in time

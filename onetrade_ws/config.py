@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import attrs
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, OneTradeError, ServerError
 
 #: The columns of a price frame (vendor SDK), in their order.
 PRICE_COLUMNS = ("symbol_id", "bid", "ask", "last", "volume", "high", "low")
@@ -22,6 +22,9 @@ Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 # Eleven days. Locks cannot wait for ever on every system.
 _MOST_SECONDS = 1_000_000
+
+# Seconds that a server may have us wait.
+_LONGEST_WAIT = 3600.0
 
 
 def _number(minimum: float, maximum: float, *, above: bool = False, optional: bool = False) -> Validator:
@@ -88,9 +91,10 @@ class ReconnectPolicy:
 
     The delay before attempt *n* (1, 2, …) is drawn evenly from 0 to ``initial_delay × multiplier^(n−1)``, at most
     ``max_delay`` ("full jitter"), so that a thousand clients that lost one server do not come back in step.
+    A server that asks for more (``Retry-After``) gets it, up to an hour.
 
     :param initial_delay: seconds, the upper bound of the first delay
-    :param max_delay: seconds, the upper bound of every delay
+    :param max_delay: seconds, the upper bound of every delay but one that the server asks for
     :param multiplier: growth of the bound from attempt to attempt
     :param max_attempts: how many failed attempts in a row end the client; None: it never gives up
     :param session_in_use_attempts: how many answers "session is already used" in a row, after a connection of
@@ -117,6 +121,15 @@ class ReconnectPolicy:
         except OverflowError:
             bound = self.max_delay
         return draw() * bound
+
+    def delay_after(self, error: Optional[OneTradeError], attempt: int) -> float:
+        """Seconds to wait before attempt number ``attempt`` (from 1): :meth:`delay`, or what the server asks for where
+        that is longer, an hour at most.
+
+        :param error: why another attempt is made, where that is known
+        """
+        asked = error.retry_after if isinstance(error, ServerError) else None
+        return max(self.delay(attempt), min(asked or 0.0, _LONGEST_WAIT))
 
     def gives_up_after(self, attempts: int) -> bool:
         """Whether ``attempts`` failed attempts in a row are the limit."""

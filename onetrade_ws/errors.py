@@ -405,17 +405,21 @@ class ServerError(ConnectError):
     :ivar step: ``"login"``, ``"session validation"``, ``"handshake"``, or the HTTP call: ``"orders"``, ``"candles"``, …
     :ivar status: the HTTP status
     :ivar message: what the server said, shortened, secrets removed
+    :ivar retry_after: seconds that the server asks to wait (``Retry-After``: RFC 9110, 10.2.3); None when it does not
+        say. What is tried again by itself waits so long, or an hour
     """
 
-    def __init__(self, step: str, status: int, message: str) -> None:
-        super().__init__(step, status, message)
+    def __init__(self, step: str, status: int, message: str, retry_after: Optional[float] = None) -> None:
+        super().__init__(step, status, message, retry_after)
         self.step = step
         self.status = status
         self.message = message
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         message = f": {self.message}" if self.message else ""
-        return f"{self.step} was answered with HTTP {self.status}{message}"
+        wait = "" if self.retry_after is None else f"; it asks to wait for {self.retry_after:g} s"
+        return f"{self.step} was answered with HTTP {self.status}{message}{wait}"
 
 
 class AuthenticationError(ServerError):
@@ -440,19 +444,7 @@ class NotFoundError(ServerError, LookupError):
 
 
 class RateLimitedError(ServerError):
-    """429: too many requests.
-
-    :ivar retry_after: seconds that the server asks to wait; None when it does not say
-    """
-
-    def __init__(self, step: str, status: int, message: str, retry_after: Optional[float] = None) -> None:
-        super().__init__(step, status, message)
-        self.args = (step, status, message, retry_after)
-        self.retry_after = retry_after
-
-    def __str__(self) -> str:
-        wait = "" if self.retry_after is None else f"; it asks to wait for {self.retry_after:g} s"
-        return f"{super().__str__()}{wait}"
+    """429: too many requests."""
 
 
 class HandshakeError(ConnectError):

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import inspect
+import math
 import ssl
 import threading
 import traceback
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onetrade_ws import PRICE_COLUMNS, ConfigurationError, ConnectionState, OneTradeClient, ReconnectPolicy
+from onetrade_ws import (
+    PRICE_COLUMNS,
+    ConfigurationError,
+    ConnectionLostError,
+    ConnectionState,
+    NetworkError,
+    OneTradeClient,
+    OneTradeError,
+    RateLimitedError,
+    ReconnectPolicy,
+    ServerError,
+)
 from onetrade_ws.config import Proxy, Settings, host_and_port, make_settings, read_proxy
 from onetrade_ws.protocol.codec import Codec
 from onetrade_ws.protocol.frames import Batch, Opcode
@@ -808,6 +820,51 @@ def test_the_bound_of_the_delay_doubles_up_to_the_largest() -> None:
     assert [policy.delay(attempt, draw=lambda: 1.0) for attempt in range(1, 7)] == [1, 2, 4, 8, 10, 10]
     assert [policy.delay(attempt, draw=lambda: 0.5) for attempt in range(1, 7)] == [0.5, 1, 2, 4, 5, 5]
     assert policy.delay(3, draw=lambda: 0.0) == 0.0
+
+
+@attrs.frozen(kw_only=True)
+class Drawn(ReconnectPolicy):
+    """A policy of a user's own, which leaves nothing to chance."""
+
+    drawn: float
+
+    def delay(self, attempt: int, draw: Callable[[], float] = float) -> float:
+        return super().delay(attempt, lambda: self.drawn)
+
+
+@pytest.mark.parametrize("cls", [ServerError, RateLimitedError])
+@pytest.mark.parametrize(
+    ("asked", "drawn", "delay"),
+    [
+        (None, 0.5, 4.0),
+        (0.0, 0.5, 4.0),
+        (3.0, 0.5, 4.0),
+        (30.0, 0.5, 30.0),
+        (30.0, 0.0, 30.0),
+        (3600.0, 1.0, 3600.0),
+        # However long: a typing error of the server's must not end it all.
+        (3601.0, 1.0, 3600.0),
+        (math.inf, 1.0, 3600.0),
+    ],
+)
+def test_the_delay_is_not_shorter_than_the_server_asks(
+    cls: Type[ServerError], asked: Optional[float], drawn: float, delay: float
+) -> None:
+    policy = Drawn(initial_delay=8.0, max_delay=8.0, drawn=drawn)
+    assert policy.delay_after(cls("login", 503, "busy", asked), 1) == delay
+
+
+def test_the_policy_may_wait_longer_than_a_server_may_ask() -> None:
+    policy = Drawn(initial_delay=7200.0, max_delay=7200.0, drawn=1.0)
+    assert policy.delay_after(ServerError("login", 503, "", math.inf), 1) == 7200.0
+
+
+@pytest.mark.parametrize(
+    "error", [None, ConnectionLostError("reset"), NetworkError("TCP", "host", "refused")]
+)
+def test_what_says_nothing_of_waiting(error: Optional[OneTradeError]) -> None:
+    policy = Drawn(initial_delay=1.0, max_delay=8.0, drawn=0.5)
+    assert [policy.delay_after(error, attempt) for attempt in (1, 2, 3, 4, 5)] == [0.5, 1.0, 2.0, 4.0, 4.0]
 
 
 delays = st.floats(1e-6, 5e5)

@@ -114,22 +114,27 @@ CASES: List[Tuple[Type[OneTradeError], Dict[str, Any], str]] = [
     ),
     (
         ServerError,
-        {"step": "login", "status": 503, "message": "try later"},
-        "login was answered with HTTP 503: try later",
+        {"step": "login", "status": 503, "message": "try later", "retry_after": 30.0},
+        "login was answered with HTTP 503: try later; it asks to wait for 30 s",
     ),
     (
         ServerError,
-        {"step": "handshake", "status": 502, "message": ""},
+        {"step": "handshake", "status": 502, "message": "", "retry_after": None},
         "handshake was answered with HTTP 502",
     ),
     (
         AuthenticationError,
-        {"step": "login", "status": 401, "message": "no such key"},
+        {"step": "login", "status": 401, "message": "no such key", "retry_after": None},
         "login was answered with HTTP 401: no such key; check the credentials: sessions and tokens expire",
     ),
     (
         SessionInUseError,
-        {"step": "session validation", "status": 400, "message": "session is already used"},
+        {
+            "step": "session validation",
+            "status": 400,
+            "message": "session is already used",
+            "retry_after": 5.0,
+        },
         "the session is already used by another program or browser tab: close it there, or log in anew",
     ),
     (
@@ -144,7 +149,7 @@ CASES: List[Tuple[Type[OneTradeError], Dict[str, Any], str]] = [
     ),
     (
         NotFoundError,
-        {"step": "candles", "status": 404, "message": "no symbol 99"},
+        {"step": "candles", "status": 404, "message": "no symbol 99", "retry_after": None},
         "candles was answered with HTTP 404: no symbol 99",
     ),
     (
@@ -366,6 +371,13 @@ def test_the_bytes_of_a_decode_error_are_in_none_of_its_texts() -> None:
     except DecodeError:
         shown = traceback.format_exc()
     assert "canary-7c1f" not in shown + str(error) + repr(error) + f"{error}" + repr([error])
+
+
+@pytest.mark.parametrize("cls", [ServerError, RateLimitedError, AuthenticationError, NotFoundError])
+def test_a_server_need_not_say_how_long_to_wait(cls: Type[ServerError]) -> None:
+    error = cls("orders", 503, "busy")
+    assert error.retry_after is None
+    assert error.args == ("orders", 503, "busy", None)
 
 
 def test_a_decode_error_needs_only_a_path_and_a_reason() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Union
 
 from ..deadline import Deadline
 from ..errors import UnknownSymbolError
 from ..protocol.models import Symbol
+
+# Seconds for which the symbols that were told are taken for all there are.
+_FRESH = 60.0
 
 
 class Symbols(Mapping[Union[int, str], Symbol]):
@@ -71,26 +75,35 @@ class Directory:
     """What is known of the symbols. Every method on any thread.
 
     :param load: asks the server; blocks until the deadline
+    :param clock: seconds, which nobody sets back
     """
 
-    def __init__(self, load: Callable[[Deadline], Sequence[Symbol]]) -> None:
+    def __init__(
+        self, load: Callable[[Deadline], Sequence[Symbol]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._load = load
+        self._clock = clock
+        self._told_at = clock()
         #: The symbols as they were told last; none before the first time.
         self.symbols = Symbols()
 
     def put(self, symbols: Sequence[Symbol]) -> None:
         """These there are now."""
         self.symbols = Symbols(symbols)
+        self._told_at = self._clock()
 
     def id_of(self, symbol: Union[int, str], deadline: Deadline) -> int:
-        """The id of a symbol that is given by its id, as it is, or by its name. Blocks until ``deadline``, for a name,
-        while the symbols are not known yet.
+        """The id of a symbol that is given by its id, as it is, or by its name.
+
+        For a name the server is asked, and this blocks until ``deadline``, while no symbols are known; and when none of
+        them has this name, for the broker may have added it since, but not within a minute after they were told: names
+        that do not exist must not become requests without end.
 
         :raises UnknownSymbolError: when no symbol has this name
         :raises OneTradeError: when the server cannot be asked
         """
         if not isinstance(symbol, str):
             return symbol
-        if not self.symbols:
+        if symbol not in self.symbols and (not self.symbols or self._clock() - self._told_at >= _FRESH):
             self.put(self._load(deadline))
         return self.symbols[symbol].id

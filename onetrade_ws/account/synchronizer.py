@@ -17,7 +17,6 @@ from ..errors import (
     ConnectionEndedError,
     NotFoundError,
     OneTradeError,
-    RateLimitedError,
     detached,
 )
 from ..protocol.events import ClientEventType, ConnectionState, Event
@@ -27,9 +26,6 @@ logger = logging.getLogger("onetrade_ws.account")
 
 # Another attempt would get the same answer: the next connection makes one all the same.
 _FINAL = (AuthenticationError, CertificateError, NotFoundError)
-
-# Seconds that a server may have us wait.
-_LONGEST_PAUSE = 3600.0
 
 
 @attrs.define(eq=False)
@@ -53,7 +49,8 @@ class Synchronizer:
     """Loads a snapshot when a connection has been made, and when somebody asks for one; tries again what fails.
 
     :param announce: takes the client's own events in their order, on any thread; does not block
-    :param delay: seconds to wait after so many failures in a row; None: do not try again
+    :param delay: seconds to wait after the last failure, where there was one, of so many in a row; None: do not try
+        again
     :param enabled: whether to do anything at all
     :param wanted: whether account updates come, without which nothing would stay as it was loaded
     """
@@ -61,7 +58,7 @@ class Synchronizer:
     def __init__(
         self,
         announce: Callable[[Event], None],
-        delay: Optional[Callable[[int], float]],
+        delay: Optional[Callable[[Optional[OneTradeError], int], float]],
         *,
         enabled: bool,
         wanted: bool,
@@ -197,10 +194,7 @@ class Synchronizer:
         """Seconds until it is worth another try; None: not by itself."""
         if error is None or self._delay is None or self._is_final(error):
             return None
-        patience = self._delay(failures)
-        if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            patience = max(patience, error.retry_after)
-        return min(patience, _LONGEST_PAUSE)
+        return self._delay(error, failures)
 
     def _pause(self, over: threading.Event, patience: Optional[float], doubts: int) -> None:
         """Until it is time to load again, or over.
@@ -212,7 +206,8 @@ class Synchronizer:
             while not (over.is_set() or self._is_due):
                 if self._doubts != doubts and until is None:
                     # A server that goes on saying what makes no sense is not asked for everything each time.
-                    until = time.monotonic() + (self._delay(self._doubts) if self._delay is not None else 0.0)
+                    delay = 0.0 if self._delay is None else self._delay(None, self._doubts)
+                    until = time.monotonic() + delay
                 remaining = None if until is None else until - time.monotonic()
                 if remaining is not None and remaining <= 0:
                     return

@@ -51,18 +51,19 @@ def refusal(
         code = answer.get("code")
         if type(code) is int and not 200 <= code <= 299:
             status = code
+    wait = _seconds(retry_after)
     message = _message(answer, body)[:_LOOKED_AT]
     if _IN_USE in " ".join(message.lower().split()) or _IN_USE.encode() in body.lower():
-        return SessionInUseError(step, status, _IN_USE)
+        return SessionInUseError(step, status, _IN_USE, wait)
     message = " ".join(credentials.hide_in(message).split())
     message = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
     if status in (401, 403):
-        return AuthenticationError(step, status, message)
+        return AuthenticationError(step, status, message, wait)
     if status == 404:
-        return NotFoundError(step, status, message)
+        return NotFoundError(step, status, message, wait)
     if status == 429:
-        return RateLimitedError(step, status, message, _seconds(retry_after))
-    return ServerError(step, status, message)
+        return RateLimitedError(step, status, message, wait)
+    return ServerError(step, status, message, wait)
 
 
 def _seconds(retry_after: str) -> Optional[float]:

@@ -42,7 +42,8 @@ class Calls:
     """Calls of the trader's API (vendor SDK), one after the other on one thread; ``abort()`` on any other.
 
     A token that has expired is had anew, where there is an API key. What may pass (the network, 5xx, 429) is tried
-    again until the deadline, of what only reads; what acts is asked for once.
+    again until the deadline, of what only reads, as soon as the server would have it (``Retry-After``); what acts is
+    asked for once.
 
     :param context: for ``https://``; None when there is none
     :param policy: when to try again; None: never
@@ -99,9 +100,7 @@ class Calls:
             attempts += 1
             if not _may_pass(problem) or policy is None or policy.gives_up_after(attempts):
                 raise problem
-            delay = policy.delay(attempts)
-            if isinstance(problem, RateLimitedError) and problem.retry_after is not None:
-                delay = max(delay, problem.retry_after)
+            delay = policy.delay_after(problem, attempts)
             remaining = deadline.remaining()
             if remaining is not None and delay >= remaining:
                 raise problem
@@ -183,6 +182,8 @@ class Calls:
         envelope = _envelope(step, answer) if accepted else {}
         if not accepted or envelope.get("success") is False:
             error = refusal(step, answer.status, answer.body, credentials, answer.retry_after)
+            if isinstance(error, AuthenticationError):
+                self._sign_in.spend(credentials)
             if error is not None:
                 raise error
         return envelope

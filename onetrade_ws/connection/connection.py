@@ -145,7 +145,7 @@ class Connection:
         while not self._lifecycle.begin(supervisor):
             if self._join(deadline, timeout):
                 return
-        self._sign_in.forget()
+        self._sign_in.begin()
         try:
             supervisor.start()
             in_time = self._lifecycle.wait_until(OPEN, CLOSED, deadline=deadline)

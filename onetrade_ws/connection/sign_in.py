@@ -21,7 +21,7 @@ class SignIn:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Guards the next four, and that one thread logs in at a time, for two logins could give two sessions. The
+        # Guards the next five, and that one thread logs in at a time, for two logins could give two sessions. The
         # others wait on it, up to their deadlines.
         self._changed = threading.Condition()
         self._logging_in = False
@@ -29,6 +29,8 @@ class SignIn:
         #: The credentials in force, or the last that were; without a session before the first login.
         self.credentials = Credentials(api_key=settings.api_key)
         self._usable = False
+        # Whether they were used for a connection, or refused.
+        self._spent = False
         if settings.session_id is not None and settings.access_token is not None:
             self.credentials = Credentials(settings.session_id, settings.access_token)
             self._usable = True
@@ -44,14 +46,25 @@ class SignIn:
             text = credentials.hide_in(text)
         return text
 
-    def forget(self, refused: Optional[Credentials] = None) -> None:
-        """Log in anew, where that is possible, before the next use: a life of the connection begins. Does not wait for
-        a login that is under way, which is as good.
-
-        :param refused: only if these are still in force
+    def begin(self) -> None:
+        """A life of the connection begins: log in anew, where that is possible, before the next use, unless the last
+        login was for a call alone and has not been refused. Does not wait for a login that is under way, which is as
+        good.
         """
         with self._changed:
-            if self.can_log_in and refused in (None, self.credentials):
+            if self._spent:
+                self.forget(self.credentials)
+
+    def spend(self, credentials: Credentials) -> None:
+        """These are used for a connection, or have been refused: no later life of the connection begins with them."""
+        with self._changed:
+            if credentials is self.credentials:
+                self._spent = True
+
+    def forget(self, credentials: Credentials) -> None:
+        """Log in anew, where that is possible, before the next use, if these are still in force."""
+        with self._changed:
+            if self.can_log_in and credentials is self.credentials:
                 self._usable = False
 
     def obtain(self, exchange: Exchange, deadline: Deadline) -> Credentials:
@@ -97,7 +110,7 @@ class SignIn:
                 self._logging_in = False
                 if fresh is not None:
                     self._earlier = (self.credentials, *self._earlier)[:_REMEMBERED]
-                    self.credentials, self._usable = fresh, True
+                    self.credentials, self._usable, self._spent = fresh, True, False
                 self._changed.notify_all()
 
     def _wake(self) -> None:

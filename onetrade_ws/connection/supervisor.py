@@ -21,6 +21,7 @@ from ..errors import (
     NetworkError,
     OneTradeError,
     ReconnectFailedError,
+    ServerError,
     SessionInUseError,
     SessionLoggedOutError,
     detached,
@@ -80,7 +81,8 @@ class Supervisor:
     """One life of a client's connection, from ``connect()`` to its end.
 
     Before the connection was open for the first time, what may pass is tried again until the timeout. After that,
-    losses are mended as the policy says. Some answers are final at any time: credentials refused, a bad
+    losses are mended as the policy says. Login, validation and handshake that are refused with ``Retry-After`` are not
+    tried again before that, an hour at most. Some answers are final at any time: credentials refused, a bad
     certificate, a logout; and "session is already used", except for a while after a connection of our own was
     lost, which the server may still be holding.
 
@@ -203,6 +205,8 @@ class Supervisor:
         deadline = Deadline(self._timeout)
         policy = self._settings.reconnect
         self._memory.accepted = False
+        # Of a call before this life, it may be.
+        earlier = self._sign_in.credentials
         trouble: Optional[OneTradeError] = None
         while True:
             accepted = self._memory.accepted
@@ -211,6 +215,9 @@ class Supervisor:
             ending = self._attempt(deadline)
             if ending.lasted is not None:
                 return ending
+            if isinstance(ending.error, ServerError):
+                # Nobody says what a server answers to a session that is over.
+                self._sign_in.forget(earlier)
             final = isinstance(ending.error, _FINAL)
             if isinstance(ending.error, SessionInUseError) and accepted:
                 # Most likely by our own connection of a moment ago, which broke before it was open.
@@ -220,7 +227,7 @@ class Supervisor:
             # An attempt that the end of the time has cut short says less than the one before it.
             if trouble is None or not deadline.expired:
                 trouble = ending.error
-            delay = policy.delay(self.attempts)
+            delay = policy.delay_after(ending.error, self.attempts)
             remaining = deadline.remaining() or 0.0
             over = delay >= remaining
             if not over:
@@ -249,7 +256,7 @@ class Supervisor:
             if policy.gives_up_after(self.attempts):
                 raise ReconnectFailedError(self.attempts, ending.error)
             self.attempts += 1
-            self._reconnect_after(policy.delay(self.attempts), ending)
+            self._reconnect_after(policy.delay_after(ending.error, self.attempts), ending)
             ending = self._attempt(Deadline(self._settings.connect_timeout))
             if ending.lasted is not None:
                 session_in_use = 0
@@ -285,13 +292,17 @@ class Supervisor:
         before = self._sign_in.credentials
         credentials = self._sign_in.obtain(exchange, deadline)
         try:
-            validate_session(self._settings, credentials, exchange, deadline)
+            self._validate(credentials, exchange, deadline)
         except AuthenticationError as error:
             if credentials is not before:
                 raise
             credentials = self._sign_in.renew(error, credentials, exchange, deadline)
-            validate_session(self._settings, credentials, exchange, deadline)
+            self._validate(credentials, exchange, deadline)
         return credentials
+
+    def _validate(self, credentials: Credentials, exchange: Exchange, deadline: Deadline) -> None:
+        self._sign_in.spend(credentials)
+        validate_session(self._settings, credentials, exchange, deadline)
 
     def _attempt_once(self, deadline: Deadline) -> Ending:
         with self._lock:

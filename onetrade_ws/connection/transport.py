@@ -37,6 +37,7 @@ _LINGER = 0.5
 
 # We offer neither.
 _NOT_OFFERED = re.compile(rb"\r\nsec-websocket-(?:extensions|protocol)[ \t]*:[ \t]*[^ \t\r]", re.IGNORECASE)
+_RETRY_AFTER = re.compile(rb"\r\nretry-after[ \t]*:([^\r\n]*)", re.IGNORECASE)
 
 
 class _Frames:
@@ -135,16 +136,19 @@ class Transport:
         # websocket-client would put the whole answer into its exception, and follow a redirect with the token. A 101
         # it may log line by line.
         status, body = self._stream.read_head(deadline, credentials.hide_in_head)
+        head = self._stream.buffer.chunk.split(b"\r\n\r\n", 1)[0]
         if status == 101:
             # RFC 6455, 4.1, which websocket-client does not check.
-            if _NOT_OFFERED.search(self._stream.buffer.chunk.split(b"\r\n\r\n", 1)[0]):
+            if _NOT_OFFERED.search(head):
                 raise HandshakeError(
                     self._host, "it chose an extension or a subprotocol that was not offered"
                 )
             return
         if 300 <= status <= 399:
             raise HandshakeError(self._host, f"it redirects (HTTP {status}), which is not followed")
-        error = refusal("handshake", status, body, credentials)
+        wait = _RETRY_AFTER.search(head)
+        retry_after = "" if wait is None else wait.group(1).decode("latin-1")
+        error = refusal("handshake", status, body, credentials, retry_after)
         raise error or HandshakeError(self._host, f"it answered HTTP {status}, not 101")
 
     def _ending(self, credentials: Credentials) -> OneTradeError:

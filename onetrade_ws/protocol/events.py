@@ -98,7 +98,7 @@ class Reconnecting:
     """Another attempt follows.
 
     :ivar attempt: its number since the loss, from 1
-    :ivar delay: seconds until it begins
+    :ivar delay: seconds until it begins: as the policy has it, or as the server asked where that is longer
     :ivar reason: the loss, or why the attempt before it failed
     """
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Sequence
+from typing import Any, List, Optional, Sequence
 
 import pytest
 
-from onetrade_ws import Symbol, Symbols, UnknownSymbolError
+from onetrade_ws import NetworkError, OneTradeError, Symbol, Symbols, UnknownSymbolError
 from onetrade_ws.account import Directory
 from onetrade_ws.deadline import Deadline
 
@@ -115,9 +115,12 @@ class Server:
     def __init__(self, names: Sequence[str] = NAMES) -> None:
         self.asked: List[Deadline] = []
         self.names = names
+        self.error: Optional[OneTradeError] = None
 
     def __call__(self, deadline: Deadline) -> List[Symbol]:
         self.asked.append(deadline)
+        if self.error is not None:
+            raise self.error
         return symbols(self.names)
 
 
@@ -145,6 +148,92 @@ def test_what_is_known_is_not_asked_for() -> None:
     with pytest.raises(UnknownSymbolError):
         directory.id_of("EURUSD", SOON)
     assert server.asked == []
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_symbol_that_the_broker_adds_is_found_a_minute_later() -> None:
+    server, clock = Server(["EURUSD"]), Clock()
+    directory = Directory(server, clock)
+    assert directory.id_of("EURUSD", SOON) == 1
+    server.names = ["EURUSD", "XAUUSD"]
+    clock.now += 59.5
+    with pytest.raises(UnknownSymbolError):
+        directory.id_of("XAUUSD", SOON)
+    assert len(server.asked) == 1
+    clock.now += 0.5
+    later = Deadline(20)
+    assert directory.id_of("XAUUSD", later) == 2
+    assert server.asked == [SOON, later]
+    assert directory.symbols["XAUUSD"].id == 2
+
+
+def test_a_symbol_that_is_new_since_the_snapshot_is_found() -> None:
+    server, clock = Server(), Clock()
+    directory = Directory(server, clock)
+    directory.put(symbols(["XAUUSD"]))
+    clock.now += 3600
+    # What is known is not asked for, however old.
+    assert directory.id_of("XAUUSD", SOON) == 1
+    assert server.asked == []
+    assert directory.id_of("EURUSD", SOON) == 1
+    assert server.asked == [SOON]
+
+
+def test_names_that_do_not_exist_do_not_storm_the_server() -> None:
+    server, clock = Server(), Clock()
+    directory = Directory(server, clock)
+    for second in range(600):
+        clock.now = 1000.0 + second
+        for name in ("nothing", "of the kind"):
+            with pytest.raises(UnknownSymbolError):
+                directory.id_of(name, SOON)
+    # Ten minutes.
+    assert len(server.asked) == 10
+
+
+def test_a_snapshot_counts_as_an_answer() -> None:
+    server, clock = Server(), Clock()
+    directory = Directory(server, clock)
+    for _ in range(5):
+        clock.now += 59
+        directory.put(symbols())
+        clock.now += 59
+        with pytest.raises(UnknownSymbolError):
+            directory.id_of("nothing", SOON)
+    assert server.asked == []
+
+
+def test_two_of_one_name_may_become_one() -> None:
+    server, clock = Server(["EURUSD", "EURUSD"]), Clock()
+    directory = Directory(server, clock)
+    with pytest.raises(UnknownSymbolError):
+        directory.id_of("EURUSD", SOON)
+    server.names = ["GBPUSD", "EURUSD"]
+    clock.now += 60
+    assert directory.id_of("EURUSD", SOON) == 2
+
+
+def test_a_server_that_cannot_be_asked_again_says_nothing_of_a_name() -> None:
+    server, clock = Server(["EURUSD"]), Clock()
+    directory = Directory(server, clock)
+    directory.id_of("EURUSD", SOON)
+    clock.now += 60
+    server.error = NetworkError("symbols", "host", "refused")
+    for _ in range(2):
+        with pytest.raises(NetworkError):
+            directory.id_of("XAUUSD", SOON)
+    # What was known still is.
+    assert directory.id_of("EURUSD", SOON) == 1
+    server.error, server.names = None, ["EURUSD", "XAUUSD"]
+    assert directory.id_of("XAUUSD", SOON) == 2
 
 
 def test_a_server_without_symbols_is_asked_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import List
 
 import pytest
@@ -15,6 +16,7 @@ from onetrade_ws import (
     ServerError,
     UnknownSymbolError,
 )
+from onetrade_ws.account import symbols
 from onetrade_ws.simulator import Simulator
 from tests.client.conftest import MakeClient
 from tests.client.conversation import TIMEOUT, connect, everything_sent
@@ -97,6 +99,38 @@ def test_an_unknown_name(client: OneTradeClient, simulator: Simulator, known: bo
         assert caught.value.near[0] == "EURUSD"
     # Nothing is sent, and nothing remembered.
     assert subscriptions(client, simulator) == before
+
+
+NOON = datetime(2024, 3, 5, 12, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize("with_snapshot", [False, True])
+def test_a_symbol_that_the_broker_adds_later(
+    make_client: MakeClient, simulator: Simulator, with_snapshot: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.refuse_calls(200, path="symbols", body={"data": [{"id": 1, "symbol": "EURUSD"}]})
+    client = make_client(snapshot=with_snapshot)
+    connect(client, simulator)
+    if with_snapshot:
+        client.wait_until_current(TIMEOUT)
+    client.subscribe_market("EURUSD")
+    # The broker has more by now. The client has just been told what there is.
+    for _ in range(3):
+        with pytest.raises(UnknownSymbolError):
+            client.subscribe_market("GBPUSD")
+    assert asked_for_symbols(simulator) == 1
+    # As after a minute.
+    monkeypatch.setattr(symbols, "_FRESH", 0.0)
+    client.subscribe_market("GBPUSD")
+    assert asked_for_symbols(simulator) == 2
+    assert len(client.candles("USDJPY", NOON, NOON + timedelta(hours=5), 60)) == 6
+    # The names are known now.
+    assert asked_for_symbols(simulator) == 2
+    assert client.account.symbols["GBPUSD"].id == 2
+    assert subscriptions(client, simulator) == [
+        '{"type":"market_subscribe_symbol","data":1}',
+        '{"type":"market_subscribe_symbol","data":2}',
+    ]
 
 
 def test_a_server_that_does_not_say(make_client: MakeClient, simulator: Simulator) -> None:

@@ -25,6 +25,7 @@ from onetrade_ws import (
     ClientEventType,
     CollectionStatus,
     ConnectionLostError,
+    ConnectTimeoutError,
     Event,
     EventStream,
     NetworkError,
@@ -594,8 +595,9 @@ def waited(simulator: Simulator) -> float:
     return after.at - before.at
 
 
-def test_seconds_to_wait_are_waited(simulator: Simulator, make_client: MakeClient) -> None:
-    simulator.refuse_calls(429, "slowly", headers={"Retry-After": "1"})
+@pytest.mark.parametrize("status", [429, 503])
+def test_seconds_to_wait_are_waited(simulator: Simulator, make_client: MakeClient, status: int) -> None:
+    simulator.refuse_calls(status, "slowly", headers={"Retry-After": "1"})
     assert len(some_candles(make_client(simulator))) == 6
     assert waited(simulator) >= 0.99
 
@@ -608,12 +610,13 @@ def test_a_date_is_waited_for(simulator: Simulator, make_client: MakeClient) -> 
     assert simulator.requests[-1].at >= date - 0.01
 
 
+@pytest.mark.parametrize(("status", "kind"), [(429, RateLimitedError), (503, ServerError)])
 @pytest.mark.parametrize("wait", ["3600", "9" * 30, "9" * 5000, "Thu, 31 Dec 2099 00:00:00 GMT"])
 def test_what_would_take_too_long_is_not_waited_for(
-    simulator: Simulator, make_client: MakeClient, wait: str
+    simulator: Simulator, make_client: MakeClient, status: int, kind: Type[ServerError], wait: str
 ) -> None:
-    simulator.refuse_calls(429, "much later", headers={"Retry-After": wait}, times=None)
-    with pytest.raises(RateLimitedError, match="much later") as caught:
+    simulator.refuse_calls(status, "much later", headers={"Retry-After": wait}, times=None)
+    with pytest.raises(kind, match="much later") as caught:
         some_candles(make_client(simulator), timeout=TIMEOUT)
     assert caught.value.retry_after is not None
     assert caught.value.retry_after >= 3600
@@ -666,20 +669,111 @@ def test_any_retry_after_is_read_or_is_none(text: str) -> None:
     assert str(error)
 
 
+@pytest.mark.parametrize("status", [200, 307, 400, 401, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("words", ["no", "session is already used"])
+def test_any_refusal_may_say_how_long_to_wait(status: int, words: str) -> None:
+    body = json.dumps({"success": False, "message": words}).encode()
+    error = refusal("candles", status, body, Credentials(), "5")
+    assert error is not None
+    assert error.retry_after == 5
+
+
+@pytest.mark.parametrize(("status", "kind"), [(429, RateLimitedError), (503, ServerError)])
 def test_a_snapshot_is_asked_for_again_when_the_server_says(
-    simulator: Simulator, make_client: MakeClient
+    simulator: Simulator, make_client: MakeClient, status: int, kind: Type[ServerError]
 ) -> None:
     loaded = Loaded(simulator, make_client)
     # Longer than a snapshot may take: it is the next one that has to wait.
-    simulator.refuse_calls(429, "slowly", path="deals", headers={"Retry-After": "3600"}, times=None)
+    simulator.refuse_calls(status, "slowly", path="deals", headers={"Retry-After": "3600"}, times=None)
     error = loaded.check_stale(loaded.load(), loaded.content())
-    assert isinstance(error, RateLimitedError)
+    assert isinstance(error, kind)
     count = len(simulator.requests)
     # In this time it would otherwise be tried some ten times.
     assert loaded.client.wait(0.3) is False
     assert len(simulator.requests) == count
     simulator.allow()
     assert loaded.load().type is ClientEventType.RESYNCED
+
+
+DOORS = ["login", "validation", "handshake"]
+
+each_door = pytest.mark.parametrize("door", DOORS)
+
+
+def refuse_at(simulator: Simulator, door: str, status: int, retry_after: str) -> None:
+    """Refuse all who come to one door, and say for how long."""
+    refuse = getattr(simulator, f"refuse_{door}")
+    refuse(status, "slowly", headers={"Retry-After": retry_after}, times=None)
+
+
+def steps(simulator: Simulator) -> List[str]:
+    """At which doors somebody was."""
+    doors = {"login": "login", simulator.session_id: "validation", "v1": "handshake"}
+    return [doors[request.path.rpartition("/")[2]] for request in simulator.requests]
+
+
+@each_door
+def test_connect_waits_as_long_as_the_server_asks(
+    simulator: Simulator, make_client: MakeClient, door: str
+) -> None:
+    client = make_client(simulator, api_key=simulator.api_key)
+    refuse = getattr(simulator, f"refuse_{door}")
+    refuse(503, "slowly", headers={"retry-AFTER": " 1 "})
+    client.connect()
+    refused = DOORS.index(door)
+    before, after = simulator.requests[refused : refused + 2]
+    assert after.at - before.at >= 0.99
+    assert len(simulator.requests) <= 5
+
+
+@each_door
+@pytest.mark.parametrize(("status", "kind"), [(429, RateLimitedError), (503, ServerError)])
+def test_connect_does_not_ask_again_before_its_time_is_over(
+    simulator: Simulator, make_client: MakeClient, door: str, status: int, kind: Type[ServerError]
+) -> None:
+    refuse_at(simulator, door, status, "3600")
+    client = make_client(simulator, api_key=simulator.api_key)
+    with pytest.raises(ConnectTimeoutError) as caught:
+        # In this time it would otherwise be tried some ten times.
+        client.connect(timeout=0.3)
+    assert caught.value.attempts == 1
+    assert isinstance(caught.value.last_error, kind)
+    assert caught.value.last_error.retry_after == 3600
+    assert steps(simulator) == DOORS[: DOORS.index(door) + 1]
+    assert client_threads() == []
+
+
+@each_door
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("asked", "waited_for"), [("120", 120.0), ("86400", 3600.0), ("9" * 400, 3600.0)])
+def test_reconnecting_waits_as_long_as_the_server_asks(
+    simulator: Simulator,
+    make_client: MakeClient,
+    door: str,
+    status: int,
+    asked: str,
+    waited_for: float,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = make_client(simulator, api_key=simulator.api_key)
+    stream = connected(client, ClientEventType.RECONNECTING)
+    if door == "login":
+        simulator.refuse_validation(401, "expired")
+    refuse_at(simulator, door, status, asked)
+    simulator.drop()
+    refused = read_until(stream, lambda event: isinstance(getattr(event.data, "reason", None), ServerError))
+    told = refused[-1].data
+    assert (told.reason.status, told.reason.message) == (status, "slowly")
+    assert told.reason.retry_after == float(asked)
+    # As long as it says.
+    assert told.delay == waited_for
+    assert f"reconnecting in {waited_for:.1f} s" in caplog.text
+    asked_so_far = len(simulator.requests)
+    assert client.wait(0.1) is False
+    assert len(simulator.requests) == asked_so_far
+    # Whatever it waits for, it can be ended.
+    client.disconnect()
+    assert client_threads() == []
 
 
 # -- the stream goes on ------------------------------------------------------------------------------------------------
@@ -812,7 +906,11 @@ FAULTS: List[Tuple[Dict[str, Any], Type[OneTradeError]]] = [
         {"status": 500, "body": gzip.compress(QUOTED.encode()), "headers": {"Content-Encoding": "gzip"}},
         ServerError,
     ),
-    ({"status": 429, "message": QUOTED, "headers": {"Retry-After": QUOTED}}, ServerError),
+    *(
+        ({"status": status, "message": QUOTED, "headers": {"Retry-After": wait}}, ServerError)
+        for status in (429, 503)
+        for wait in (QUOTED, "3600")
+    ),
     ({"status": 200, "body": {"success": False, "code": 500, "message": QUOTED}}, ServerError),
     ({"status": 200, "body": {"success": False, "error": QUOTED}}, ServerError),
     ({"status": 200, "body": QUOTED}, AnswerError),

@@ -21,6 +21,10 @@ from onetrade_ws import (
     RateLimitedError,
     ServerError,
 )
+from onetrade_ws.config import make_settings
+from onetrade_ws.connection.exchange import Exchange
+from onetrade_ws.connection.sign_in import SignIn
+from onetrade_ws.deadline import Deadline
 from onetrade_ws.simulator import Simulator
 from tests.connection.conftest import (
     Background,
@@ -79,6 +83,78 @@ def test_a_call_goes_by_the_session_of_the_connection(simulator: Simulator, keye
     keyed.disconnect()
     some_candles(keyed)
     assert steps(simulator) == ["login", "validation", "handshake", "call", "call"]
+
+
+def test_a_name_before_connect_logs_in_for_both(simulator: Simulator, keyed: OneTradeClient) -> None:
+    keyed.subscribe_market("EURUSD")
+    keyed.connect()
+    assert steps(simulator) == ["login", "call", "validation", "handshake"]
+    # Of the next life, it is an earlier one's.
+    keyed.disconnect()
+    some_candles(keyed)
+    keyed.connect()
+    assert steps(simulator, 4) == ["call", "login", "validation", "handshake"]
+
+
+def test_what_a_call_has_had_anew_is_good_for_the_next_life(
+    simulator: Simulator, keyed: OneTradeClient
+) -> None:
+    keyed.connect()
+    keyed.disconnect()
+    simulator.expire_token()
+    some_candles(keyed)
+    keyed.connect()
+    assert steps(simulator, 3) == ["call", "login", "call", "validation", "handshake"]
+
+
+def test_a_life_that_never_opened_has_used_its_login(simulator: Simulator, make_client: MakeClient) -> None:
+    client = make_client(simulator, api_key=simulator.api_key, reconnect=None)
+    simulator.refuse_validation(503, "busy")
+    with pytest.raises(ServerError):
+        client.connect()
+    client.connect()
+    assert steps(simulator) == ["login", "validation", "login", "validation", "handshake"]
+
+
+def test_a_token_that_expired_before_connect_is_had_anew(simulator: Simulator, keyed: OneTradeClient) -> None:
+    some_candles(keyed)
+    simulator.expire_token()
+    keyed.connect()
+    again = ["login", "validation", "handshake"]
+    assert steps(simulator, 2) == ["validation", "handshake", *again]
+    assert simulator.requests[-1].query["access_token"] == simulator.access_token
+
+
+def test_a_session_that_ended_before_connect_is_had_anew(simulator: Simulator, keyed: OneTradeClient) -> None:
+    some_candles(keyed)
+    with simulator._lock:
+        simulator._sessions.revoke(simulator.session_id)
+    keyed.connect()
+    assert steps(simulator, 2) == ["validation", "login", "validation", "handshake"]
+
+
+@pytest.mark.parametrize("door", ["validation", "handshake"])
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_a_login_of_before_is_worth_one_attempt(
+    simulator: Simulator, keyed: OneTradeClient, door: str, status: int
+) -> None:
+    """Nobody says what a server answers to a session that is over."""
+    some_candles(keyed)
+    getattr(simulator, f"refuse_{door}")(status, "no such session", times=2)
+    keyed.connect()
+    once = ["validation"] if door == "validation" else ["validation", "handshake"]
+    # It is had anew once: the second answer shows that it was not to blame.
+    assert steps(simulator, 2) == [*once, "login", *once, "validation", "handshake"]
+
+
+def test_a_login_that_a_call_was_refused_with_is_not_tried(
+    simulator: Simulator, keyed: OneTradeClient
+) -> None:
+    simulator.refuse_calls(401, "no", times=None)
+    with pytest.raises(AuthenticationError):
+        some_candles(keyed)
+    keyed.connect()
+    assert steps(simulator) == ["login", "call", "login", "validation", "handshake"]
 
 
 @pytest.mark.parametrize("token", ["a+b/c==", "a%20b", "to ken", '"quoted"', "~session-id~"])
@@ -172,6 +248,38 @@ def test_each_attempt_may_log_in_once(simulator: Simulator, keyed: OneTradeClien
         simulator.drop()
     again = ["validation", "login", "validation", "handshake"]
     assert steps(simulator, 3) == [*again, "validation", "handshake", *again]
+
+
+def test_a_token_that_expires_while_reconnecting_is_had_anew_once_an_attempt(
+    simulator: Simulator, keyed: OneTradeClient
+) -> None:
+    keyed.connect()
+    with keyed.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        simulator.refuse_handshake(401, "expired")
+        simulator.refuse_handshake(503, "busy")
+        simulator.refuse_handshake(401, "expired again")
+        simulator.drop()
+    again = ["validation", "handshake", "login", "validation", "handshake"]
+    assert steps(simulator, 3) == [*again, *again]
+
+
+def test_in_each_life_a_token_may_expire_while_reconnecting(
+    simulator: Simulator, keyed: OneTradeClient
+) -> None:
+    for _ in range(2):
+        before = len(simulator.requests)
+        stream = connected(keyed, ClientEventType.RECONNECTING, ClientEventType.GAP)
+        simulator.refuse_validation(503, "busy", times=None)
+        simulator.drop()
+        read_until(stream, lambda event: event.type is ClientEventType.RECONNECTING)
+        simulator.expire_token()
+        simulator.allow()
+        read_until(stream, lambda event: event.type is ClientEventType.GAP)
+        seen = steps(simulator, before)
+        assert seen[:3] == ["login", "validation", "handshake"]
+        assert set(seen[3:-4]) == {"validation"}
+        assert seen[-4:] == ["handshake", "login", "validation", "handshake"]
+        keyed.disconnect()
 
 
 # -- and is refused again ----------------------------------------------------------------------------------------------
@@ -423,6 +531,38 @@ def test_a_call_waits_for_the_login_of_another_no_longer_than_it_may(
     slow_login.go_on.set()
     assert len(calling.result()) == 6
     assert steps(simulator) == ["login", "call"]
+
+
+def test_a_login_under_way_is_good_for_connect(
+    simulator: Simulator, make_client: MakeClient, slow_login: SlowLogin
+) -> None:
+    client = make_client(simulator, **slow_login.settings(simulator))
+    calling = Background(lambda: some_candles(client, timeout=TIMEOUT))
+    slow_login.server.wait_for(lambda server: server.requests)
+    connecting = Background(client.connect)
+    client_is(client, ConnectionState.CONNECTING)
+    slow_login.go_on.set()
+    connecting.result()
+    assert len(calling.result()) == 6
+    assert sorted(steps(simulator)) == ["call", "handshake", "login", "validation"]
+
+
+def test_what_is_refused_late_does_not_count_against_the_next_login(simulator: Simulator) -> None:
+    sign_in = SignIn(make_settings(simulator.ws_url, api_key=simulator.api_key))
+    soon = Deadline(TIMEOUT)
+    old = sign_in.obtain(Exchange(None), soon)
+    refused = AuthenticationError("candles", 401, "expired")
+    fresh = sign_in.renew(refused, old, Exchange(None), soon)
+    # Another thread's call, which had begun with the old ones.
+    sign_in.spend(old)
+    sign_in.begin()
+    assert sign_in.renew(refused, old, Exchange(None), soon) is fresh
+    assert sign_in.obtain(Exchange(None), soon) is fresh
+    sign_in.spend(fresh)
+    assert sign_in.obtain(Exchange(None), soon) is fresh
+    sign_in.begin()
+    assert sign_in.obtain(Exchange(None), soon) is not fresh
+    assert steps(simulator) == ["login"] * 3
 
 
 def test_a_login_that_fails_is_tried_by_the_next_who_waits(
