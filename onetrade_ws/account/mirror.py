@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 
 import attrs
 
-from ..errors import ConnectionLostError, NotFoundError, OneTradeError
+from ..errors import ConnectionLostError, DecodeError, NotFoundError, OneTradeError
 from ..protocol.drafts import copier_of
 from ..protocol.enums import EventMessageType, OrderStatus, PositionStatus
 from ..protocol.events import (
@@ -312,14 +312,25 @@ class Account:
         record = record or event.data
         with self._lock:
             records.put(record.id, record, len(event.raw))
-            if records.touched is not None:
-                if len(records.touched) < LIVE_LIMIT:
-                    records.touched.add(record.id)
-                else:
-                    # No honest server tells of so many: which of them a snapshot must not undo is not known.
-                    self._stop_watching()
+            touched = records.touched
+            if touched is not None and len(touched) < LIVE_LIMIT:
+                touched.add(record.id)
+                touched = None
+        if touched is not None:
+            self._lose_track(event)
         if self._forgotten:
             self._log_forgotten()
+
+    def _lose_track(self, event: Event) -> None:
+        # No honest server tells of so many: which of them the snapshot that is being taken must not undo is not known.
+        reason = DecodeError(
+            "$.data.id", f"{LIVE_LIMIT} others came while the account was loaded", event.raw, str(event.type)
+        )
+        with self._lock:
+            self._valuation.stop()
+        self._stop_watching()
+        self.on_doubt()
+        self._standing.give_up(event.received_at, reason)
 
     def _log_forgotten(self) -> None:
         while self._forgotten:
@@ -370,8 +381,9 @@ class Account:
 
     def _doubt(self, names: Sequence[str], now: float, reason: OneTradeError) -> None:
         if names:
-            self._standing.doubt(names, now, reason)
+            # In this order: who sees it in doubt sees that more is to come.
             self.on_doubt()
+            self._standing.doubt(names, now, reason)
 
     def _put_profit(self, event: Event) -> None:
         update = event.data
@@ -426,7 +438,8 @@ class Account:
         self.load_taken = load.number
         if snapshot is None or self._loading != load.number or self._orders.touched is None:
             # What events have said since it began is not known, or it is not the newest any more.
-            lost = ConnectionLostError("it was lost while the account was loaded")
+            reason = self._standing.by_part["orders"].reason
+            lost = reason or ConnectionLostError("it was lost while the account was loaded")
             return attrs.evolve(event, type=ClientEventType.RESYNC_FAILED, data=lost)
         orders = self._merge(self._orders, snapshot.orders, _order_is_over)
         positions = self._merge(self._positions, snapshot.positions, _position_is_over)
