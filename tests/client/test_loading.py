@@ -186,6 +186,29 @@ def test_the_newest_are_kept_in_whatever_order_they_are_listed(
         client.disconnect()
 
 
+def test_what_came_while_it_was_loaded_is_the_newest(make_client: MakeClient, simulator: Simulator) -> None:
+    for _ in range(3):
+        simulator.place_order(1, SideType.BUY, 1)
+    gate = Gate(closed=True)
+    with Relay(simulator, gate) as relay:
+        client = make_client(snapshot=True, http_url=relay.url, history_limit=4)
+        client.connect()
+        assert gate.waiting.wait(TIMEOUT)
+        catch_up(client, simulator)
+        simulator.place_order(1, SideType.BUY, 1)
+        # A correction makes nothing younger.
+        simulator.update_deal(simulator.deals[1]["id"], fee=1)
+        catch_up(client, simulator)
+        gate.opened.set()
+        current(client)
+        for _ in range(5):
+            ids = [deal["id"] for deal in simulator.deals]
+            assert list(client.account.deals) == ids[-4:]
+            simulator.place_order(1, SideType.BUY, 1)
+            catch_up(client, simulator)
+        client.disconnect()
+
+
 # -- more than anybody can remember ------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,8 @@ from onetrade_ws import (
     SyncState,
     WaitTimeoutError,
 )
+from onetrade_ws.account import mirror
+from onetrade_ws.account.standing import Standing
 from onetrade_ws.connection import supervisor
 from onetrade_ws.simulator import Simulator
 from tests.client.background import Background
@@ -304,6 +306,33 @@ def test_a_loss_that_nobody_was_told_of_yet(make_client: MakeClient, simulator: 
         client.disconnect()
 
 
+def test_an_answer_that_nobody_was_told_of_yet(
+    make_client: MakeClient, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+    forgetful, announced = Forgetful(), threading.Event()
+    with Relay(simulator, forgetful) as relay:
+        client = make_client(snapshot=True, http_url=relay.url, dispatch="manual")
+        client.connect()
+        current(client)
+        announce = client._synchronizer._announce
+
+        def announce_and_tell(event: Event) -> None:
+            announce(event)
+            if event.type is ClientEventType.RESYNCED:
+                announced.set()
+
+        monkeypatch.setattr(client._synchronizer, "_announce", announce_and_tell)
+        forgetful.has_forgotten = True
+        client.resync()
+        assert announced.wait(TIMEOUT)
+        # It has been loaded, and the mirror has not heard of it.
+        assert client.account.orders
+        current(client)
+        assert not client.account.orders
+        client.disconnect()
+
+
 def test_who_waits_while_it_is_in_doubt_gets_what_is_loaded_then(
     make_client: MakeClient, simulator: Simulator
 ) -> None:
@@ -505,21 +534,19 @@ def test_all_of_it_becomes_visible_at_once(
     assert {rows for rows, state in seen if state is SyncState.CURRENT} == {(1, 1, 1)}
 
 
-def test_the_statuses_of_a_load_change_together(make_client: MakeClient, simulator: Simulator) -> None:
+def test_the_statuses_of_a_load_change_together(
+    make_client: MakeClient, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: List[Set[SyncState]] = []
+
+    class Recorded(Standing):
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "by_part":
+                seen.append(states(value))
+
+    monkeypatch.setattr(mirror, "Standing", Recorded)
     client = make_client(snapshot=True)
     connect(client, simulator)
     current(client)
-    over = threading.Event()
-
-    def read() -> Set[int]:
-        seen = set()
-        while not over.is_set():
-            seen.add(len(states(client.account.status)))
-        return seen
-
-    reading = Background(read)
-    for _ in range(5):
-        client.resync()
-        current(client)
-    over.set()
-    assert reading.result() == {1}
+    assert seen == [{SyncState.STALE}, {SyncState.LOADING}, {SyncState.CURRENT}]
