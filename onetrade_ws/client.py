@@ -550,12 +550,16 @@ class OneTradeClient:
             raise ConfigurationError("snapshot", False, "True, to wait for it")
         if not self._connection.outgoing.wants_account:
             raise AccountUpdatesStoppedError
-        stream = self._streams.open([ClientEventType.RESYNCED, ClientEventType.RESYNC_FAILED], None)
+        # Account updates may be stopped while there is no connection: then its opening is all that comes.
+        said = (ClientEventType.RESYNCED, ClientEventType.RESYNC_FAILED, ClientEventType.STATE_CHANGED)
+        stream = self._streams.open(said, None)
         expectation = Expectation(stream, "up-to-date account", self._is_settled, timeout)
         if self._is_settled():
             stream.close()
         else:
             expectation.wait()
+        if not self._connection.outgoing.wants_account:
+            raise AccountUpdatesStoppedError
         for status in self._account.status.values():
             if status.reason is not None:
                 # A copy: what it is raised through would stay with the one that the status keeps.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import Callable, Deque, Dict, Generic, List, Optional, Set, Tuple, TypeVar
+from typing import Any, Callable, Deque, Dict, Generic, List, Optional, Set, Tuple, TypeVar
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class Log(Generic[T]):
 
 
 class Records(Generic[T]):
-    """Objects by id, in the order in which they first came. Requires holding the mirror's lock.
+    """Objects by id, in the order in which they first came, or were sorted. Requires holding the mirror's lock.
 
     Of those that are over, the newest ``limit`` are kept, and :data:`BYTES_EACH` times as many bytes; of live ones the
     newest :data:`LIVE_LIMIT`.
@@ -97,10 +97,12 @@ class Records(Generic[T]):
             self._bytes -= freed
             del self._by_id[oldest]
 
-    def renew(self, identity: int) -> None:
-        """Of those that are over, this one came last, if it is one of them."""
-        if identity in self._over:
-            self._over.move_to_end(identity)
+    def sort(self, moment: Callable[[T], Any]) -> None:
+        """Put them in an order: the one of the earliest moment has to go first. Equal ones stay as they were."""
+        self._by_id = dict(sorted(self._by_id.items(), key=lambda item: moment(item[1])))
+        self._over = OrderedDict(
+            (identity, self._over[identity]) for identity in self._by_id if identity in self._over
+        )
 
     def remove(self, identity: int) -> None:
         """Forget an object that is live."""

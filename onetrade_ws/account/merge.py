@@ -31,9 +31,17 @@ def moment_of(record: Any) -> datetime:
     return moment
 
 
-def newest(told: Iterable[T], limit: int, is_over: Callable[[T], bool]) -> Sequence[T]:
+def made_at(record: Any) -> datetime:
+    """When an object came to be, whatever was corrected in it later."""
+    moment: datetime = record.created_at or record.updated_at or _LONG_AGO
+    return moment
+
+
+def newest(
+    told: Iterable[T], limit: int, is_over: Callable[[T], bool], moment: Callable[[T], datetime]
+) -> Sequence[T]:
     """Those that are live, and of those that are over the newest ``limit``, the oldest first."""
-    ordered = sorted(told, key=moment_of)
+    ordered = sorted(told, key=moment)
     surplus = sum(map(is_over, ordered)) - limit
     kept = []
     for one in ordered:

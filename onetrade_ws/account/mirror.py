@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import attrs
 
-from ..errors import ConnectionLostError, NotFoundError, OneTradeError
+from ..errors import ConnectionLostError, DecodeError, NotFoundError, OneTradeError
 from ..protocol.drafts import copier_of
 from ..protocol.enums import EventMessageType, OrderStatus, PositionStatus
 from ..protocol.events import (
@@ -37,7 +38,7 @@ from ..protocol.snapshot import PARTS
 from .figures import Figures, Valuation
 from .frames import COLLECTIONS, to_frame
 from .history import BYTES_EACH, LIVE_LIMIT, Log, Records
-from .merge import Merged, merge, moment_of, newest
+from .merge import Merged, made_at, merge, moment_of, newest
 from .standing import Standing
 from .symbols import Directory, Symbols
 from .synchronizer import Load
@@ -312,14 +313,25 @@ class Account:
         record = record or event.data
         with self._lock:
             records.put(record.id, record, len(event.raw))
-            if records.touched is not None:
-                if len(records.touched) < LIVE_LIMIT:
-                    records.touched.add(record.id)
-                else:
-                    # No honest server tells of so many: which of them a snapshot must not undo is not known.
-                    self._stop_watching()
+            touched = records.touched
+            if touched is not None and len(touched) < LIVE_LIMIT:
+                touched.add(record.id)
+                touched = None
+        if touched is not None:
+            self._lose_track(event)
         if self._forgotten:
             self._log_forgotten()
+
+    def _lose_track(self, event: Event) -> None:
+        # No honest server tells of so many: which of them the snapshot that is being taken must not undo is not known.
+        reason = DecodeError(
+            "$.data.id", f"{LIVE_LIMIT} others came while the account was loaded", event.raw, str(event.type)
+        )
+        with self._lock:
+            self._valuation.stop()
+        self._stop_watching()
+        self.on_doubt()
+        self._standing.give_up(event.received_at, reason)
 
     def _log_forgotten(self) -> None:
         while self._forgotten:
@@ -370,8 +382,9 @@ class Account:
 
     def _doubt(self, names: Sequence[str], now: float, reason: OneTradeError) -> None:
         if names:
-            self._standing.doubt(names, now, reason)
+            # In this order: who sees it in doubt sees that more is to come.
             self.on_doubt()
+            self._standing.doubt(names, now, reason)
 
     def _put_profit(self, event: Event) -> None:
         update = event.data
@@ -426,12 +439,13 @@ class Account:
         self.load_taken = load.number
         if snapshot is None or self._loading != load.number or self._orders.touched is None:
             # What events have said since it began is not known, or it is not the newest any more.
-            lost = ConnectionLostError("it was lost while the account was loaded")
+            reason = self._standing.by_part["orders"].reason
+            lost = reason or ConnectionLostError("it was lost while the account was loaded")
             return attrs.evolve(event, type=ClientEventType.RESYNC_FAILED, data=lost)
-        orders = self._merge(self._orders, snapshot.orders, _order_is_over)
-        positions = self._merge(self._positions, snapshot.positions, _position_is_over)
+        orders = self._merge(self._orders, snapshot.orders, _order_is_over, moment_of)
+        positions = self._merge(self._positions, snapshot.positions, _position_is_over, moment_of)
         positions = positions._replace(put={each: self._floating(one) for each, one in positions.put.items()})
-        deals = self._merge(self._deals, snapshot.deals, _always)
+        deals = self._merge(self._deals, snapshot.deals, _always, made_at)
         missing: Dict[str, OneTradeError] = {
             name: NotFoundError(name, 404, "the server does not offer it")
             for name in PARTS
@@ -440,12 +454,9 @@ class Account:
         started_at = self._standing.missed_since if self._was_loaded else None
         with self._lock:
             # All or nothing, for who reads meanwhile.
-            for records, merged in (
-                (self._orders, orders),
-                (self._positions, positions),
-                (self._deals, deals),
-            ):
-                self._take(records, merged)
+            self._take(self._orders, orders, moment_of)
+            self._take(self._positions, positions, moment_of)
+            self._take(self._deals, deals, made_at)
             self._account = snapshot.account or self._account
             if snapshot.symbols is not None:
                 self._directory.put(snapshot.symbols)
@@ -467,23 +478,28 @@ class Account:
         return attrs.evolve(event, data=resynced)
 
     def _merge(
-        self, records: Records[Any], told: Optional[Sequence[Any]], is_over: Callable[[Any], bool]
+        self,
+        records: Records[Any],
+        told: Optional[Sequence[Any]],
+        is_over: Callable[[Any], bool],
+        moment: Callable[[Any], datetime],
     ) -> Merged:
         if told is None:
             return Merged()
-        kept = newest(told, records.limit, is_over)
+        kept = newest(told, records.limit, is_over, moment)
         return merge(records.snapshot(), kept, records.touched or (), is_over)
 
-    def _take(self, records: Records[Any], merged: Merged) -> None:
+    def _take(self, records: Records[Any], merged: Merged, moment: Callable[[Any], datetime]) -> None:
         # Requires holding _lock. What an event has told is newer than what a snapshot adds, which must not push it out.
-        told_of = sorted(filter(None, map(records.get, records.touched or ())), key=moment_of)
+        told_of = sorted(filter(None, map(records.get, records.touched or ())), key=moment)
         for identity, record in merged.put.items():
             records.put(identity, record, _SIZE_IN_SNAPSHOT)
         for one in told_of:
             records.put(one.id, merged.put.get(one.id, one), _SIZE_IN_SNAPSHOT)
-            records.renew(one.id)
         for identity in merged.gone:
             records.remove(identity)
+        # Nor is it older for having come first.
+        records.sort(moment)
 
     def _floating(self, told: Position) -> Position:
         """A position of a snapshot, with the profit that was told of since the snapshot was asked for. Of whatever

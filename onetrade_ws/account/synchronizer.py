@@ -73,8 +73,8 @@ class Synchronizer:
         self._is_open = False
         # Whether to load again without waiting for anything.
         self._is_due = True
-        # How often in a row an event has put in doubt what had been loaded.
-        self._doubts = 0
+        # How often in a row an event has put in doubt what had been loaded, and how often before the last load began.
+        self._doubts = self._doubts_before = 0
         self._last = Load(0)
         self._said_not_offered = False
 
@@ -97,7 +97,8 @@ class Synchronizer:
         with self._changed:
             self._wanted = wanted
             self._is_due = True
-            # What is being loaded has begun before, and is no answer any more.
+            # What was or is being loaded has begun before, and is no answer any more.
+            self._last.snapshot = None
             number = self._last.number + 1
             self._last = Load(number)
             if not wanted and self.enabled and self._is_open:
@@ -109,7 +110,7 @@ class Synchronizer:
         with self._changed:
             self._is_open = state is ConnectionState.OPEN
             self._is_due = True
-            self._doubts = 0
+            self._doubts = self._doubts_before = 0
 
     def wake(self) -> None:
         """Let :meth:`run` look whether it is over."""
@@ -122,9 +123,15 @@ class Synchronizer:
         :param taken: the number of the load that the mirror heard of last
         """
         with self._changed:
-            if self._is_due or not self._is_open or taken != self._last.number:
+            if not self._is_open:
+                return False
+            if not self._wanted:
+                return True
+            if self._is_due or taken != self._last.number:
                 return False
             error = self._last.error
+            if error is None and self._doubts != self._doubts_before:
+                return False
             return self._last.is_over and (error is None or self._is_final(error))
 
     def _is_final(self, error: OneTradeError) -> bool:
@@ -139,10 +146,9 @@ class Synchronizer:
         """
         failures = 0
         while not over.is_set():
-            doubts = self._doubts
             load = self._begin()
             if load is None:
-                self._pause(over, None, doubts)
+                self._pause(over, None)
                 continue
             error = self._load(fetch, load)
             if isinstance(error, ConnectionEndedError):
@@ -153,11 +159,12 @@ class Synchronizer:
             failures = 0 if error is None else failures + 1
             patience = self._patience(error, failures)
             self._log(error, patience)
-            self._pause(over, patience, doubts)
+            self._pause(over, patience)
 
     def _begin(self) -> Optional[Load]:
         with self._changed:
             self._is_due = False
+            self._doubts_before = self._doubts
             if not self._wanted:
                 return None
             # Whoever has not been told of it by now is told of the next one.
@@ -196,15 +203,12 @@ class Synchronizer:
             return None
         return self._delay(error, failures)
 
-    def _pause(self, over: threading.Event, patience: Optional[float], doubts: int) -> None:
-        """Until it is time to load again, or over.
-
-        :param doubts: how many there were when the last load began
-        """
+    def _pause(self, over: threading.Event, patience: Optional[float]) -> None:
+        """Until it is time to load again, or over."""
         until = None if patience is None else time.monotonic() + patience
         with self._changed:
             while not (over.is_set() or self._is_due):
-                if self._doubts != doubts and until is None:
+                if self._doubts != self._doubts_before and until is None:
                     # A server that goes on saying what makes no sense is not asked for everything each time.
                     delay = 0.0 if self._delay is None else self._delay(None, self._doubts)
                     until = time.monotonic() + delay

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import ssl
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
@@ -143,12 +142,14 @@ class Link:
         )
         self._opening = threading.Thread(target=self._open, name="onetrade-ws opening", daemon=True)
         self._loading = loading
-        # The beat whose answer shows that the server has read what is wanted; and that it came, or never will.
-        self._asked = sys.maxsize
+        # The beat whose answer shows that the server has read what is wanted, and how often that had changed before.
+        self._asked = 0
+        self._asked_after = -1
         self._confirmation = settings.heartbeat_timeout
         self._host = settings.host
-        self._confirmed = threading.Event()
         self._over = threading.Event()
+        # Guards nothing. Waited on for answers, and for the end.
+        self._news = threading.Condition(threading.Lock())
         self._loader = threading.Thread(target=self._load, name="onetrade-ws loading", daemon=True)
 
     @property
@@ -213,8 +214,7 @@ class Link:
 
     def _answered(self) -> None:
         self._heartbeat.answered()
-        if self._heartbeat.answers >= self._asked:
-            self._confirmed.set()
+        self._tell()
 
     def _server_has_read(self, mark: int) -> None:
         self._outgoing.read_up_to(mark, self._transport.send)
@@ -299,24 +299,33 @@ class Link:
     def _fetch(self) -> Snapshot:
         assert self._loading is not None
         # What happens before the server tells of changes must be in the snapshot. So it must have read that it is asked
-        # to, which its answer to a later heartbeat shows.
-        # No answer to an earlier one will do.
-        self._asked = sys.maxsize
-        self._confirmed.clear()
-        self._asked = asked = self._heartbeat.beat()
-        if not self._over.is_set() and self._heartbeat.answers < asked:
-            in_time = self._confirmed.wait(self._confirmation)
+        # to, which its answer to a later heartbeat shows. No answer to an earlier one will do. But one to any later one
+        # will: answers have no numbers, and a server that has left a beat unanswered never seems to answer the newest.
+        changes, heartbeat = self._outgoing.account_changes, self._heartbeat
+        if self._asked_after != changes or heartbeat.answers < self._asked:
+            number = heartbeat.beat()
+            if self._asked_after != changes:
+                self._asked, self._asked_after = number, changes
+            deadline = Deadline(self._confirmation)
+            with self._news:
+                in_time = deadline.wait_for(
+                    self._news, lambda: self._over.is_set() or heartbeat.answers >= self._asked
+                )
             # One that answers no heartbeat at all shows nothing, and must do.
-            if not in_time and self._heartbeat.answers:
+            if not in_time and heartbeat.answers:
                 raise NetworkError("snapshot", self._host, "the server has not answered a heartbeat in time")
         return self._loading.trader.snapshot(Deadline(_LOADING))
+
+    def _tell(self) -> None:
+        with self._news:
+            self._news.notify_all()
 
     def _stop_loading(self) -> None:
         # On the reader thread, when the opening thread has ended.
         if self._loading is None:
             return
         self._over.set()
-        self._confirmed.set()
+        self._tell()
         self._loading.trader.abort(ConnectionLostError("it is over"))
         self._loading.wake()
         if self._loader.ident is not None:

@@ -129,6 +129,8 @@ class OutgoingQueue:
         self.written = 0
         #: Messages that a loss has left in doubt.
         self.unknown = 0
+        #: How often account updates were started or stopped: counted when the message is on its way.
+        self.account_changes = 0
         # Serialises what follows, writing included, so that the order on the wire is the order of the queue. Held while
         # a message is written, which ends within the stream's write timeout.
         self._lock = threading.Lock()
@@ -184,6 +186,7 @@ class OutgoingQueue:
             if self._write_or_detach(message):
                 self._note_written(message)
             if event_type in ACCOUNT_TYPES:
+                self.account_changes += 1
                 self._on_account(self.wants_account)
 
     def cancel(self, message: OutgoingMessage) -> bool:

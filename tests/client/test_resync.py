@@ -32,6 +32,7 @@ from tests.client.books import comparable, differences
 from tests.client.conftest import MakeClient
 from tests.client.conversation import TIMEOUT, catch_up, connect, everything_sent
 from tests.client.desk import Desk
+from tests.client.loading import Gate, agree, current, state_of
 from tests.client.relay import Relay
 
 # So many random cuts, in rounds of so many, each with an account of its own; ``make soak`` makes a thousand.
@@ -39,22 +40,6 @@ CUTS = int(os.environ.get("ONETRADE_TEST_CUTS", "60"))
 CUTS_IN_A_ROUND = 20
 
 rounds = pytest.mark.parametrize("number", range(CUTS // CUTS_IN_A_ROUND))
-
-
-def state_of(client: OneTradeClient) -> SyncState:
-    """How far the orders can be relied on."""
-    return client.account.status["orders"].state
-
-
-def current(client: OneTradeClient) -> None:
-    """Wait until the mirror is up to date."""
-    client.wait_until_current(TIMEOUT)
-
-
-def agree(client: OneTradeClient, simulator: Simulator) -> None:
-    """Everything that was said has been delivered, and the mirror is what the books are."""
-    catch_up(client, simulator)
-    assert differences(client.account, simulator) == []
 
 
 def test_who_comes_late_sees_what_was_there(make_client: MakeClient, simulator: Simulator) -> None:
@@ -236,21 +221,6 @@ def test_what_happened_while_deaf_is_told(make_client: MakeClient, simulator: Si
     assert client.account.orders[untouched].status == OrderStatus.PLACED
     assert state_of(client) is SyncState.CURRENT
     agree(client, simulator)
-
-
-class Gate:
-    """Holds back the last call of a snapshot, when all others have been answered, and the answers made."""
-
-    def __init__(self) -> None:
-        self.waiting = threading.Event()
-        self.opened = threading.Event()
-        self.closed = False
-
-    def __call__(self, path: str, status: int, body: bytes) -> Tuple[int, bytes]:
-        if self.closed and path.endswith("/symbols"):
-            self.waiting.set()
-            self.opened.wait(TIMEOUT)
-        return status, body
 
 
 def cancel(simulator: Simulator) -> None:
@@ -435,7 +405,7 @@ def test_disconnect_while_loading(make_client: MakeClient, simulator: Simulator)
         client.disconnect()
         assert state_of(client) is SyncState.STALE
         assert not [
-            thread for thread in threading.enumerate() if thread.name.startswith("onetrade-ws snapshot")
+            thread for thread in threading.enumerate() if thread.name.startswith("onetrade-ws loading")
         ]
         gate.opened.set()
 
