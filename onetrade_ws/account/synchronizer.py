@@ -87,10 +87,11 @@ class Synchronizer:
             self._changed.notify_all()
 
     def doubt(self) -> None:
-        """What was loaded is in doubt: load again, after a while."""
+        """What was loaded is in doubt: load again, after a while, where anything is tried again."""
         with self._changed:
-            self._doubts += 1
-            self._changed.notify_all()
+            if self._delay is not None:
+                self._doubts += 1
+                self._changed.notify_all()
 
     def want(self, wanted: bool) -> None:
         """Account updates come from now on, or no more."""
@@ -208,10 +209,9 @@ class Synchronizer:
         until = None if patience is None else time.monotonic() + patience
         with self._changed:
             while not (over.is_set() or self._is_due):
-                if self._doubts != self._doubts_before and until is None:
+                if self._doubts != self._doubts_before and until is None and self._delay is not None:
                     # A server that goes on saying what makes no sense is not asked for everything each time.
-                    delay = 0.0 if self._delay is None else self._delay(None, self._doubts)
-                    until = time.monotonic() + delay
+                    until = time.monotonic() + self._delay(None, self._doubts)
                 remaining = None if until is None else until - time.monotonic()
                 if remaining is not None and remaining <= 0:
                     return

@@ -372,6 +372,23 @@ def test_without_a_policy_the_first_failure_is_the_answer(
     current(client)
 
 
+def test_without_a_policy_what_is_in_doubt_stays_so_until_somebody_asks(
+    make_client: MakeClient, simulator: Simulator
+) -> None:
+    client = make_client(snapshot=True, reconnect=None)
+    said = listen(client, *LOADS)
+    connect(client, simulator)
+    current(client)
+    with client.expect(ClientEventType.DECODE_ERROR, timeout=TIMEOUT):
+        simulator.emit("orders_update", {"id": "five"})
+    with pytest.raises(DecodeError):
+        current(client)
+    assert len(said) == 2
+    client.resync()
+    current(client)
+    assert states(client.account.status) == {SyncState.CURRENT}
+
+
 def test_who_waits_is_told_that_account_updates_are_stopped(
     make_client: MakeClient, simulator: Simulator
 ) -> None:
