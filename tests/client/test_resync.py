@@ -93,7 +93,8 @@ class Trading:
         """Block until so much more has happened."""
         with self._acted:
             enough = self._count + actions
-            assert self._acted.wait_for(lambda: self._count >= enough or self._error is not None, TIMEOUT)
+            # Its books have grown long by and by.
+            assert self._acted.wait_for(lambda: self._count >= enough or self._error is not None, 6 * TIMEOUT)
             if self._error is not None:
                 raise self._error
 
