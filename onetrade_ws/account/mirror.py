@@ -8,7 +8,7 @@ import time
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Literal, Mapping, Optional, Sequence, Union
 
 import attrs
 
@@ -60,6 +60,10 @@ _with_profit = copier_of(Position, "profit", "total_profit")
 # How many symbols have a quote: more than any broker offers, so that a server that makes them up does not fill the
 # memory.
 _SYMBOL_LIMIT = 20_000
+
+
+# What observers get in the place of an event; None: the event itself; False: nothing.
+Instead = Union[Event, Literal[False], None]
 
 
 def _order_is_over(order: Order) -> bool:
@@ -137,7 +141,7 @@ class Account:
         # not known yet.
         self._floated: Dict[int, ProfitUpdate] = {}
         order, notification = partial(self._put, self._orders), partial(self._append, self._notifications)
-        self._consumers: Mapping[EventType, Callable[[Event], Optional[Event]]] = {
+        self._consumers: Mapping[EventType, Callable[[Event], Instead]] = {
             EventMessageType.ORDERS_PLACE: order,
             EventMessageType.ORDERS_UPDATE: order,
             EventMessageType.ORDERS_CANCEL: partial(self._put_order_as, OrderStatus.CANCELED),
@@ -291,9 +295,9 @@ class Account:
 
     # -- updating: on the thread that delivers --------------------------------------------------------------
 
-    def consumer(self, event_type: EventType) -> Optional[Callable[[Event], Optional[Event]]]:
-        """What takes in events of a type, and gives what observers get in their place, if it is something else; None
-        where they concern nothing here."""
+    def consumer(self, event_type: EventType) -> Optional[Callable[[Event], Instead]]:
+        """What takes in events of a type, and gives what observers get in their place, if it is something else (False:
+        nothing); None where they concern nothing here."""
         return self._consumers.get(event_type)
 
     def _put_quote(self, event: Event) -> None:
@@ -433,12 +437,15 @@ class Account:
             self._standing.begin(event.received_at)
         return attrs.evolve(event, data=None)
 
-    def _load(self, event: Event) -> Event:
+    def _load(self, event: Event) -> Instead:
         load: Load = event.data
         snapshot, load.snapshot = load.snapshot, None
         self.load_taken = load.number
-        if snapshot is None or self._loading != load.number or self._orders.touched is None:
-            # What events have said since it began is not known, or it is not the newest any more.
+        if snapshot is None:
+            # Another one has begun since, and what comes of that is said.
+            return False
+        if self._loading != load.number or self._orders.touched is None:
+            # What events have said since it began is not known.
             reason = self._standing.by_part["orders"].reason
             lost = reason or ConnectionLostError("it was lost while the account was loaded")
             return attrs.evolve(event, type=ClientEventType.RESYNC_FAILED, data=lost)

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Deque, Dict, List, Literal, Optional, Sequence, Tuple, Union
 
 from ..deadline import Deadline
 from ..errors import CallbackThreadError
@@ -42,8 +42,9 @@ _TAKEN_FOR = 0.004
 _TAKEN_AT_MOST = 256
 _TAKEN_AT_FIRST = 16
 
-#: Takes an event before any observer does; of one of the client's own it may say what observers get in its place.
-Consumer = Callable[[Event], Optional[Event]]
+#: Takes an event before any observer does; of one of the client's own it may say what observers get in its place, or
+#: False: nothing.
+Consumer = Callable[[Event], Union[Event, Literal[False], None]]
 
 # Who takes an event, what counts it, and whom to call: each with what it is subscribed for.
 _Route = Tuple[Optional[Consumer], List[int], List[Tuple[Optional[EventType], Callback]]]
@@ -377,7 +378,10 @@ class Dispatcher:
         """Count an event, let the mirror take it, and note the calls to be made."""
         take = self._mirror(event.type)
         if take is not None:
-            event = take(event) or event
+            instead = take(event)
+            if instead is False:
+                return
+            event = instead or event
         self._count_of(event.type)[0] += 1
         if self._discarding and isinstance(event.type, str):
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import threading
-from typing import Any, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
@@ -13,6 +13,7 @@ from onetrade_ws import (
     AccountUpdatesStoppedError,
     ClientEventType,
     CollectionStatus,
+    ConnectionLostError,
     ConnectionState,
     DecodeError,
     Event,
@@ -100,19 +101,19 @@ def test_what_an_event_could_not_tell_is_loaded(
             with client.expect(ClientEventType.DECODE_ERROR, timeout=TIMEOUT) as malformed:
                 server.cancelled = True
                 simulator.emit("orders_cancel", {"id": order_id, "volume_initial": "none"})
-            if while_loading:
-                server.opened.set()
-                next(resynced)
-                assert client.account.status["positions"].state is not SyncState.STALE
-            changed = next(resynced).data.orders.changed
+            server.opened.set()
+            # What was being loaded may be told of, or give way to what is loaded because of it.
+            changed = next(event.data.orders.changed for event in resynced if event.data.orders.changed)
         assert [(before.status, after.status) for before, after in changed] == [
             (OrderStatus.PLACED, OrderStatus.CANCELED)
         ]
-        states = [SyncState.STALE, SyncState.CURRENT]
-        assert [status.state for status in statuses] == [SyncState.LOADING] * while_loading + states
         assert isinstance(malformed.event.data, DecodeError)
-        assert statuses[-2].reason is malformed.event.data
-        assert statuses[-1].reason is None
+        first, *between, last = statuses
+        assert first.state is (SyncState.LOADING if while_loading else SyncState.STALE)
+        for each in between if while_loading else statuses[:1]:
+            assert (each.state, each.reason) == (SyncState.STALE, malformed.event.data)
+        assert len(between) <= while_loading
+        assert (last.state, last.reason) == (SyncState.CURRENT, None)
         client.disconnect()
 
 
@@ -345,6 +346,7 @@ def test_a_queue_that_nobody_empties_holds_one_snapshot(
     client.connect()
     current(client)
     before = snapshots()
+    failures = listen(client, ClientEventType.RESYNC_FAILED)
     for _ in range(30):
         count = calls(simulator, "symbols")
         if again == "losses":
@@ -361,6 +363,14 @@ def test_a_queue_that_nobody_empties_holds_one_snapshot(
     current(client)
     agree(client, simulator)
     assert snapshots() <= before
+    # What another load has taken the place of has not failed. What a loss interrupts has.
+    reasons: Dict[str, Any] = {
+        "losses": ConnectionLostError,
+        "stops": AccountUpdatesStoppedError,
+        "resyncs": (),
+    }
+    assert all(isinstance(event.data, reasons[again]) for event in failures)
+    assert again != "stops" or len(failures) == 30
 
 
 # -- what fails --------------------------------------------------------------------------------------------------------
