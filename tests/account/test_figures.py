@@ -37,7 +37,7 @@ from onetrade_ws import (
     SyncState,
     TradingAccount,
 )
-from onetrade_ws.account import Account, Directory, figures
+from onetrade_ws.account import Account, Directory, holdings, ledger
 from onetrade_ws.account.synchronizer import Load
 from onetrade_ws.protocol.records import parse_record
 from onetrade_ws.protocol.snapshot import Snapshot
@@ -885,14 +885,22 @@ def test_what_nobody_asks_for_does_not_pile_up(mirror: Mirror) -> None:
     mirror.quote(1, 1.2)
     assert mirror.figures
     mirror.tell(EventMessageType.POSITIONS_CLOSE, position())
-    kept = {name: len(value) for name, value in vars(valuation).items() if isinstance(value, (dict, set))}
-    assert {name for name, length in kept.items() if length} == {"_quotes", "_pairs"}
+    books = valuation._books
+    assert books is not None
+    parts = (valuation, books.ledger, books.holdings, books.margins, books.pairing)
+    kept = [
+        (name, len(value))
+        for part in parts
+        for name, value in vars(part).items()
+        if hasattr(value, "__len__")
+    ]
+    assert {name for name, length in kept if length} == {"_quotes"}
 
 
 def test_of_more_positions_than_are_kept_the_profit_is_not_known(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "LIVE_LIMIT", 3)
+    monkeypatch.setattr(holdings, "LIVE_LIMIT", 3)
     for identity in (2, 3):
         mirror.tell(EventMessageType.POSITIONS_OPEN, position(identity))
     assert mirror.money()["profit"] == 2989.5
@@ -903,7 +911,7 @@ def test_of_more_positions_than_are_kept_the_profit_is_not_known(
 def test_of_deals_long_past_a_correction_is_not_understood(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "_BOOKED_LIMIT", 40)
+    monkeypatch.setattr(ledger, "_BOOKED_LIMIT", 40)
     for identity in range(100, 150):
         mirror.tell(EventMessageType.DEALS_CREATE, deal(identity))
     mirror.tell(EventMessageType.DEALS_UPDATE, deal(149, profit=49.0, fee=1.0))
