@@ -18,12 +18,12 @@ import attrs
 from ..protocol.enums import PositionStatus
 from ..protocol.models import Deal, Position, Quote, TradingAccount
 from ..protocol.snapshot import Snapshot
-from .holdings import Held, Holdings, Taken, Valued
+from .holdings import Held, Holdings, Taken
 from .ledger import Ledger
 from .margin import Margins
 from .money import cent_of, exact
 from .pairing import Pairing
-from .pricing import Pricing
+from .pricing import Pricing, Worth
 from .rules import Numbers, Rules
 from .symbols import Symbols
 
@@ -47,7 +47,11 @@ class Figures:
     :ivar profit: the sum of the open positions' ``total_profit``. Of each: as the server said last; or, when quotes are
         newer than that, by them, where the same calculation with the quotes of then gives what the server said then,
         to the cent. Not known where the positions are not; and between a deal and what it makes of its position, which
-        come one after the other
+        come one after the other. That the sum is what the server means by the account's profit is the one thing that
+        is taken for granted: prices may move between the calls of the snapshot, and a sum that differs then proves
+        nothing. It is not where the snapshot shows otherwise: nothing was told of profits or positions while it was
+        taken, and the account's profit is the sum of the ``profit`` of each, without charges. Then it is the
+        server's until the sum changes
     :ivar equity: ``balance + credit + profit``
     :ivar margin: the sum of ``volume_current * contract_size * price_open * rate_margin / leverage`` of each open
         position, rounded. Where that is not the server's own margin: the server's, until a position is opened, closed
@@ -91,7 +95,7 @@ class _Asked(NamedTuple):
 
     def answer(self) -> _Answer:
         """On any thread, without a lock: takes a moment for each position that was taken."""
-        profit, valued = self.taken.value()
+        profit, worths = self.taken.value()
         numbers = self.rules.applied(
             self.balance, self.credit, profit if self.knows_profit else None, self.margin
         )
@@ -105,15 +109,15 @@ class _Asked(NamedTuple):
             is_computed=True,
             updated_at=self.updated_at,
         )
-        return _Answer(self.version, figures, valued)
+        return _Answer(self.version, figures, worths)
 
 
 class _Answer(NamedTuple):
-    """The figures of one moment, and the positions that were valued for them."""
+    """The figures of one moment, and what each position that was valued for them is worth."""
 
     version: int
     figures: Figures
-    valued: Sequence[Valued]
+    worths: Sequence[Worth]
 
 
 @attrs.frozen(eq=False)
@@ -261,7 +265,8 @@ class Valuation:
             margins.begin([one for one in told if one.status != PositionStatus.CLOSED], since)
         holdings.note_quotes()
         taken = holdings.take()
-        holdings.put_back(taken.seen, taken.value()[1])
+        _, worths = taken.value()
+        holdings.put_back(taken, worths, 0, len(worths))
         return holdings
 
     def stop(self) -> None:
@@ -347,9 +352,9 @@ class Valuation:
             if asked is None:
                 return self._figures
         answer = asked.answer()
-        for start in range(0, len(answer.valued), _PIECE):
+        for start in range(0, len(answer.worths), _PIECE):
             with self._lock:
-                asked.holdings.put_back(asked.taken.seen, answer.valued[start : start + _PIECE])
+                asked.holdings.put_back(asked.taken, answer.worths, start, start + _PIECE)
         with self._lock:
             return self._settle(answer)
 

@@ -9,7 +9,7 @@ dropped otherwise; then the position stays among those that are to be valued.
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
-from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import attrs
 
@@ -40,17 +40,6 @@ class Held:
         return {self.described[0].symbol_id, *(() if self.converter is None else (self.converter,))}
 
 
-class Valued(NamedTuple):
-    """A position that was valued.
-
-    :ivar described: as it was then
-    """
-
-    held: Held
-    described: Described
-    worth: Worth
-
-
 @attrs.frozen(eq=False)
 class Taken:
     """The positions that were to be valued at one moment, and the sum of then.
@@ -69,18 +58,25 @@ class Taken:
     total: Decimal
     unknown: int
 
-    def value(self) -> Tuple[Optional[Decimal], List[Valued]]:
-        """The sum at that moment, None if it is not known, and what it was made of. On any thread, without a lock:
-        takes a moment for each position."""
+    def value(self) -> Tuple[Optional[Decimal], List[Worth]]:
+        """The sum at that moment, None if it is not known, and what each of the positions is worth. On any thread,
+        without a lock: takes a moment for each."""
         total, unknown = self.total, self.unknown
-        found = []
+        value, seen = self.pricing.value, self.seen
+        worths = []
         with localcontext(ARITHMETIC):
             for held, described, before in zip(self.held, self.described, self.worth):
-                worth = self.pricing.value(held.route, described, before, self.seen)
-                found.append(Valued(held, described, worth))
-                total += (worth.value or ZERO) - (before.value or ZERO)
-                unknown += (worth.value is None) - (before.value is None)
-        return (None if unknown else total), found
+                worth = value(held.route, described, before, seen)
+                worths.append(worth)
+                if before.value is None:
+                    unknown -= 1
+                else:
+                    total -= before.value
+                if worth.value is None:
+                    unknown += 1
+                else:
+                    total += worth.value
+        return (None if unknown else total), worths
 
 
 class Holdings:
@@ -156,7 +152,8 @@ class Holdings:
         if held is None:
             return
         self._unvalued.pop(identity, None)
-        self._exchange(held, _NEVER_VALUED)
+        with localcontext(ARITHMETIC):
+            self._exchange(held, _NEVER_VALUED)
         for symbol_id in held.moved_by:
             moved = self._moved_by[symbol_id]
             del moved[identity]
@@ -202,26 +199,34 @@ class Holdings:
             self._unknown,
         )
 
-    def put_back(self, seen: Mapping[int, Prices], valued: Iterable[Valued]) -> None:
-        """What was taken has been valued, or a part of it.
+    def put_back(self, taken: Taken, worths: Sequence[Worth], start: int, stop: int) -> None:
+        """What was taken has been valued.
 
-        :param seen: the prices that it was valued by
+        :param worths: what each of the positions is worth
+        :param start: the first one that is put back now
+        :param stop: the first one that is not
         """
-        for held, described, worth in valued:
-            identity = described[0].id
-            is_open = self._held.get(identity) is held
-            if is_open and held.described is described and self._are_newest(seen, held):
-                self._exchange(held, worth)
-                self._unvalued.pop(identity, None)
-
-    def _are_newest(self, seen: Mapping[int, Prices], held: Held) -> bool:
-        newest, symbol_id, converter = self._seen, held.described[0].symbol_id, held.converter
-        return newest.get(symbol_id) is seen.get(symbol_id) and (
-            converter is None or newest.get(converter) is seen.get(converter)
-        )
+        unvalued, newest, seen = self._unvalued, self._seen, taken.seen
+        with localcontext(ARITHMETIC):
+            for held, worth in zip(taken.held[start:stop], worths[start:stop]):
+                position, converter = held.described[0], held.converter
+                if (
+                    held.described is worth.described
+                    and newest.get(position.symbol_id) is seen.get(position.symbol_id)
+                    and (converter is None or newest.get(converter) is seen.get(converter))
+                    # Neither closed nor put back meanwhile.
+                    and unvalued.get(position.id) is held
+                ):
+                    del unvalued[position.id]
+                    self._exchange(held, worth)
 
     def _exchange(self, held: Held, worth: Worth) -> None:
         before, held.worth = held.worth, worth
-        change = ARITHMETIC.subtract(worth.value or ZERO, before.value or ZERO)
-        self.total = ARITHMETIC.add(self.total, change)
-        self._unknown += (worth.value is None) - (before.value is None)
+        if before.value is None:
+            self._unknown -= 1
+        else:
+            self.total -= before.value
+        if worth.value is None:
+            self._unknown += 1
+        else:
+            self.total += worth.value

@@ -6,8 +6,8 @@ A rule is tried at the snapshot, on what the server itself says there, and appli
     As the server said. A deal changes the balance by its ``profit``, if that is ``profit_raw`` with swap and charges:
     tried on each deal (:mod:`~onetrade_ws.account.ledger`).
 a position's profit by quotes
-    Tried, with the quotes of then, on each word of the server on that profit; where it does not give it, that word stays
-    (:mod:`~onetrade_ws.account.pricing`).
+    Tried, with the quotes of then, on each word of the server on that profit; where it does not give it, that word
+    stays (:mod:`~onetrade_ws.account.pricing`).
 ``profit`` is the sum of the positions' ``total_profit``
     *Taken for granted*, since prices may move between the calls of a snapshot, so that a sum that differs disproves
     nothing. It is disproven in one case: the server's profit is not that sum but the one of the positions' ``profit``,

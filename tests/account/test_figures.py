@@ -615,6 +615,35 @@ def test_a_price_that_moved_while_the_snapshot_was_taken_does_not_spoil_the_rule
     assert mirror.figures.profit == 1016.5
 
 
+@pytest.mark.parametrize("of_prices", [1010.0, 1000.0], ids=["before the account", "after it"])
+def test_where_prices_moved_between_the_calls_the_profit_is_taken_for_the_sum_with_charges(
+    of_prices: float,
+) -> None:
+    """This server's profit leaves charges out, which a sum of other prices does not show."""
+    mirror = Mirror()
+    mirror.begin()
+    mirror.tell_profit(1010.0, 1006.5)
+    account = told(profit=of_prices, equity=10_000 + of_prices, margin_free=8900 + of_prices)
+    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(position(),), deals=())
+    mirror.end(snapshot)
+    assert (mirror.figures.profit, mirror.figures.equity) == (1006.5, 11_006.5)
+    # The next snapshot, in peace, shows it.
+    account = told(profit=1010.0, equity=11_010.0, margin_free=9910.0, margin_level=1000.91)
+    mirror.load(account, (position(profit=1010.0, total_profit=1006.5),))
+    mirror.tell_profit(1100.0, 1096.5)
+    assert (mirror.money()["profit"], mirror.money()["equity"]) == (None, None)
+
+
+def test_where_prices_moved_between_the_calls_without_a_word_the_profit_is_taken_for_the_sum_with_charges() -> (
+    None
+):
+    mirror = Mirror()
+    mirror.load(told(profit=1010.0, equity=11_010.0, margin_free=9910.0, margin_level=1000.91), (position(),))
+    assert (mirror.figures.profit, mirror.figures.is_computed) == (1010.0, False)
+    mirror.tell_profit(1010.0, 1006.5)
+    assert (mirror.figures.profit, mirror.figures.equity) == (1006.5, 11_006.5)
+
+
 def test_a_price_that_moved_after_the_account_was_read_is_counted(mirror: Mirror) -> None:
     mirror.begin()
     mirror.tell_profit(1100.0, 1096.5)
