@@ -241,8 +241,9 @@ class Valuation:
         has_moved = bool(has_floated or since)
         rules = Rules.tried(told, holdings.total, holdings, is_quiet=not has_moved)
         self._books = _Books(account.currency, rules, ledger, holdings, margins)
-        self._put_figures(_as_told(account, at))
-        self._updated_at = at
+        self._figures, self._updated_at = _as_told(account, at), at
+        # What was asked for before, and is still being calculated, is obsolete.
+        self._version_of_figures = self._version
         if has_moved or deals or not is_settled:
             self._version += 1
         self._leave_out_what_is_missed()
@@ -278,13 +279,6 @@ class Valuation:
         if self._books is not None:
             self._books = None
             self.moved_by.clear()
-            self._put_figures(self._figures)
-
-    def _put_figures(self, figures: Optional[Figures]) -> None:
-        # What was asked for before, and is still being calculated, is obsolete.
-        self._version += 1
-        self._version_of_figures = self._version
-        self._figures = figures
 
     # -- what events tell -----------------------------------------------------------------------------------
 

@@ -158,6 +158,21 @@ def test_a_loss_that_comes_meanwhile_leaves_them_as_they_were_then(asked: Asked)
     assert asked.mirror.figures is before
 
 
+def test_a_loss_lets_others_read_while_it_values_what_nobody_has_asked_for() -> None:
+    gate, mirror = Gate(), Mirror()
+    mirror.load(told(), (position(extra=gate),))
+    mirror.quote(1, 1.11)
+    mirror.tell_profit(1000.0, 996.5)
+    mirror.quote(1, 1.12)
+    gate.shut()
+    loss = Background(mirror.lose)
+    assert gate.reached.wait(TIMEOUT)
+    assert 1 in mirror.account.positions
+    gate.opened.set()
+    loss.result()
+    assert mirror.figures.profit == 1996.5
+
+
 # -- very many ----------------------------------------------------------------------------------------------
 
 
