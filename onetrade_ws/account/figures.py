@@ -226,6 +226,7 @@ class Valuation:
         if account is None:
             self.stop()
             return
+        self._books = None
         told, deals = Numbers.of(account), list(deals)
         pricing = Pricing(account.currency, cent_of(account.digits_currency), symbols)
         ledger = Ledger(told.balance, told.credit, snapshot.deals)
