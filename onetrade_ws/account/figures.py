@@ -11,7 +11,7 @@ nowhere but where the account's rules round.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import ContextManager, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import ContextManager, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import attrs
 
@@ -93,31 +93,15 @@ class _Asked(NamedTuple):
     holdings: Holdings
     taken: Taken
 
-    def answer(self) -> _Answer:
-        """On any thread, without a lock: takes a moment for each position that was taken."""
+    def calculate(self) -> Tuple[List[Optional[float]], Sequence[Worth]]:
+        """The figures of then, in the order of :class:`~onetrade_ws.account.rules.Numbers`, and what each position that
+        was taken is worth. On any thread, without a lock: takes a moment for each of them."""
         profit, worths = self.taken.value()
         numbers = self.rules.applied(
             self.balance, self.credit, profit if self.knows_profit else None, self.margin
         )
-        figures = Figures(
-            currency=self.currency,
-            # Without the minus of a zero.
-            **{
-                name: None if number is None else float(number) + 0.0
-                for name, number in numbers._asdict().items()
-            },
-            is_computed=True,
-            updated_at=self.updated_at,
-        )
-        return _Answer(self.version, figures, worths)
-
-
-class _Answer(NamedTuple):
-    """The figures of one moment, and what each position that was valued for them is worth."""
-
-    version: int
-    figures: Figures
-    worths: Sequence[Worth]
+        # Without the minus of a zero.
+        return [None if number is None else float(number) + 0.0 for number in numbers], worths
 
 
 @attrs.frozen(eq=False)
@@ -276,7 +260,7 @@ class Valuation:
         self._since = None
         asked = self._ask()
         if asked is not None:
-            self._settle(asked.answer())
+            self._settle(asked, asked.calculate()[0])
         if self._books is not None:
             self._books = None
             self.moved_by.clear()
@@ -346,12 +330,12 @@ class Valuation:
             asked = self._ask()
             if asked is None:
                 return self._figures
-        answer = asked.answer()
-        for start in range(0, len(answer.worths), _PIECE):
+        money, worths = asked.calculate()
+        for start in range(0, len(worths), _PIECE):
             with self._lock:
-                asked.holdings.put_back(asked.taken, answer.worths, start, start + _PIECE)
+                asked.holdings.put_back(asked.taken, worths, start, start + _PIECE)
         with self._lock:
-            return self._settle(answer)
+            return self._settle(asked, money)
 
     def _ask(self) -> Optional[_Asked]:
         """What the figures of now are made of; None: they are there."""
@@ -377,17 +361,18 @@ class Valuation:
             books.holdings.take(),
         )
 
-    def _settle(self, answer: _Answer) -> Optional[Figures]:
+    def _settle(self, asked: _Asked, money: List[Optional[float]]) -> Optional[Figures]:
         """These are the figures, if there are no newer ones."""
-        if answer.version > self._version_of_figures:
-            self._version_of_figures = answer.version
-            if self._figures is None or _money_in(answer.figures) != _money_in(self._figures):
-                self._figures = answer.figures
+        if asked.version > self._version_of_figures:
+            self._version_of_figures = asked.version
+            if money != [getattr(self._figures, name) for name in Numbers._fields]:
+                self._figures = Figures(
+                    currency=asked.currency,
+                    **dict(zip(Numbers._fields, money)),
+                    is_computed=True,
+                    updated_at=asked.updated_at,
+                )
         return self._figures
-
-
-def _money_in(figures: Figures) -> List[Optional[float]]:
-    return [getattr(figures, name) for name in Numbers._fields]
 
 
 def _as_told(account: TradingAccount, at: float) -> Figures:

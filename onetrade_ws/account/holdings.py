@@ -9,7 +9,7 @@ dropped otherwise; then the position stays among those that are to be valued.
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import attrs
 
@@ -40,8 +40,7 @@ class Held:
         return {self.described[0].symbol_id, *(() if self.converter is None else (self.converter,))}
 
 
-@attrs.frozen(eq=False)
-class Taken:
+class Taken(NamedTuple):
     """The positions that were to be valued at one moment, and the sum of then.
 
     :ivar held: the positions; how each was described, and what each was worth, is in the other lists

@@ -58,6 +58,11 @@ class Asked:
         changes = {"extra": self.gate, "profit": profit, "total_profit": profit - 3.5, **changes}
         self.mirror.tell(EventMessageType.POSITIONS_UPDATE, position(**changes))
 
+    def reopen(self, profit: float) -> None:
+        """It is closed, and there again."""
+        self.describe(profit, status=PositionStatus.CLOSED)
+        self.describe(profit)
+
     def answer(self) -> Figures:
         """Let the position be valued."""
         self.gate.opened.set()
@@ -117,10 +122,7 @@ HAPPENINGS: Dict[str, Callable[[Asked], object]] = {
     "a quote comes": lambda asked: asked.mirror.quote(1, 1.115),
     "it gets another symbol": lambda asked: asked.describe(1500.0, symbol_id=2),
     "it is closed": lambda asked: asked.describe(1500.0, status=PositionStatus.CLOSED),
-    "it is closed and opened again": lambda asked: (
-        asked.describe(1500.0, status=PositionStatus.CLOSED),
-        asked.describe(1500.0),
-    ),
+    "it is closed and opened again": lambda asked: asked.reopen(1500.0),
 }
 PROFITS = [1496.5, 1496.5, 1496.5, 0.0, 1496.5]
 
