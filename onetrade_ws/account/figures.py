@@ -10,7 +10,7 @@ nowhere but where the account's rules round.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import ContextManager, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import attrs
@@ -21,7 +21,7 @@ from ..protocol.snapshot import Snapshot
 from .holdings import Held, Holdings, Taken
 from .ledger import Ledger
 from .margin import Margins
-from .money import cent_of, exact
+from .money import ARITHMETIC, cent_of, exact
 from .pairing import Pairing
 from .pricing import Pricing, Worth
 from .rules import Numbers, Rules
@@ -96,10 +96,10 @@ class _Asked(NamedTuple):
     def calculate(self) -> Tuple[List[Optional[float]], Sequence[Worth]]:
         """The figures of then, in the order of :class:`~onetrade_ws.account.rules.Numbers`, and what each position that
         was taken is worth. On any thread, without a lock: takes a moment for each of them."""
-        profit, worths = self.taken.value()
-        numbers = self.rules.applied(
-            self.balance, self.credit, profit if self.knows_profit else None, self.margin
-        )
+        with localcontext(ARITHMETIC):
+            profit, worths = self.taken.value()
+            profit = profit if self.knows_profit else None
+            numbers = self.rules.applied(self.balance, self.credit, profit, self.margin)
         # Without the minus of a zero.
         return [None if number is None else float(number) + 0.0 for number in numbers], worths
 
@@ -222,9 +222,10 @@ class Valuation:
             if deal is not None:
                 ledger.book(deal, is_new=True)
         margins = Margins(pricing, exact(account.leverage), told.margin)
-        holdings = self._hold(pricing, margins, snapshot.positions, positions, since)
         has_moved = bool(has_floated or since)
-        rules = Rules.tried(told, holdings.total, holdings, is_quiet=not has_moved)
+        with localcontext(ARITHMETIC):
+            holdings = self._hold(pricing, margins, snapshot.positions, positions, since)
+            rules = Rules.tried(told, holdings.total, holdings, is_quiet=not has_moved)
         self._books = _Books(account.currency, rules, ledger, holdings, margins)
         self._figures, self._updated_at = _as_told(account, at), at
         # What was asked for before, and is still being calculated, is obsolete.

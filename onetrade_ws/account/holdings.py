@@ -59,22 +59,21 @@ class Taken(NamedTuple):
 
     def value(self) -> Tuple[Optional[Decimal], List[Worth]]:
         """The sum at that moment, None if it is not known, and what each of the positions is worth. On any thread,
-        without a lock: takes a moment for each."""
+        without a lock, in a context of :data:`~onetrade_ws.account.money.ARITHMETIC`: takes a moment for each."""
         total, unknown = self.total, self.unknown
         value, seen = self.pricing.value, self.seen
         worths = []
-        with localcontext(ARITHMETIC):
-            for held, described, before in zip(self.held, self.described, self.worth):
-                worth = value(held.route, described, before, seen)
-                worths.append(worth)
-                if before.value is None:
-                    unknown -= 1
-                else:
-                    total -= before.value
-                if worth.value is None:
-                    unknown += 1
-                else:
-                    total += worth.value
+        for held, described, before in zip(self.held, self.described, self.worth):
+            worth = value(held.route, described, before, seen)
+            worths.append(worth)
+            if before.value is None:
+                unknown -= 1
+            else:
+                total -= before.value
+            if worth.value is None:
+                unknown += 1
+            else:
+                total += worth.value
         return (None if unknown else total), worths
 
 

@@ -31,13 +31,13 @@ of a figure that is None is None.
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Iterable, NamedTuple, Optional
 
 import attrs
 
 from ..protocol.models import Position, TradingAccount
-from .money import ARITHMETIC, CENT, ZERO, exact
+from .money import CENT, ZERO, exact
 
 _HUNDRED = Decimal(100)
 
@@ -77,34 +77,33 @@ class Rules:
 
     @classmethod
     def tried(cls, told: Numbers, profit: Decimal, positions: Iterable[Position], is_quiet: bool) -> Rules:
-        """Try the rules.
+        """Try the rules. In a context of :data:`~onetrade_ws.account.money.ARITHMETIC`.
 
         :param profit: the sum of the open positions' profits, as far as they are known
         :param positions: the open positions
         :param is_quiet: whether no event has told of a profit or a position while the snapshot was taken
         """
-        with localcontext(ARITHMETIC):
-            # A server whose profit is that of the prices alone counts otherwise.
-            of_prices = [exact(position.profit) for position in positions]
-            is_of_prices = None not in of_prices and sum(filter(None, of_prices), ZERO) == told.profit
-            equity, margin, is_level_right = told.equity, told.margin, False
-            if equity is not None and margin is not None:
-                is_level_right = not margin or told.margin_level == _level(equity, margin)
-            return cls(
-                told=told,
-                profit_at_first=profit,
-                sums_profit=told.profit == profit or not (is_quiet and is_of_prices),
-                sums_equity=(
-                    told.balance is not None
-                    and told.profit is not None
-                    and equity == told.balance + (told.credit or ZERO) + told.profit
-                ),
-                gives_margin_free=(
-                    equity is not None and margin is not None and told.margin_free == equity - margin
-                ),
-                gives_margin_level=is_level_right,
-                level_without_margin=told.margin_level if equity is not None and margin == 0 else ZERO,
-            )
+        # A server whose profit is that of the prices alone counts otherwise.
+        of_prices = [exact(position.profit) for position in positions]
+        is_of_prices = None not in of_prices and sum(filter(None, of_prices), ZERO) == told.profit
+        equity, margin, is_level_right = told.equity, told.margin, False
+        if equity is not None and margin is not None:
+            is_level_right = not margin or told.margin_level == _level(equity, margin)
+        return cls(
+            told=told,
+            profit_at_first=profit,
+            sums_profit=told.profit == profit or not (is_quiet and is_of_prices),
+            sums_equity=(
+                told.balance is not None
+                and told.profit is not None
+                and equity == told.balance + (told.credit or ZERO) + told.profit
+            ),
+            gives_margin_free=(
+                equity is not None and margin is not None and told.margin_free == equity - margin
+            ),
+            gives_margin_level=is_level_right,
+            level_without_margin=told.margin_level if equity is not None and margin == 0 else ZERO,
+        )
 
     def applied(
         self,
@@ -113,7 +112,7 @@ class Rules:
         profit: Optional[Decimal],
         margin: Optional[Decimal],
     ) -> Numbers:
-        """What the figures are now.
+        """What the figures are now. In a context of :data:`~onetrade_ws.account.money.ARITHMETIC`.
 
         :param profit: the sum of the open positions' profits
         :param margin: the account's margin
@@ -122,22 +121,21 @@ class Rules:
         if profit is not None and not self.sums_profit:
             profit = told.profit if profit == self.profit_at_first else None
         equity = free = level = None
-        with localcontext(ARITHMETIC):
-            if self.sums_equity:
-                if balance is not None and profit is not None:
-                    equity = balance + (credit or ZERO) + profit
-            elif None not in (balance, profit):
-                is_as_told = (balance, credit, profit) == (told.balance, told.credit, told.profit)
-                equity = told.equity if is_as_told else None
-            now = (balance, profit, margin)
-            if None not in now and (*now, credit) == (told.balance, told.profit, told.margin, told.credit):
-                equity, free, level = told.equity, told.margin_free, told.margin_level
-            elif equity is not None and margin is not None:
-                free = equity - margin if self.gives_margin_free else None
-                if not margin:
-                    level = self.level_without_margin
-                elif self.gives_margin_level:
-                    level = _level(equity, margin)
+        if self.sums_equity:
+            if balance is not None and profit is not None:
+                equity = balance + (credit or ZERO) + profit
+        elif None not in (balance, profit):
+            is_as_told = (balance, credit, profit) == (told.balance, told.credit, told.profit)
+            equity = told.equity if is_as_told else None
+        now = (balance, profit, margin)
+        if None not in now and (*now, credit) == (told.balance, told.profit, told.margin, told.credit):
+            equity, free, level = told.equity, told.margin_free, told.margin_level
+        elif equity is not None and margin is not None:
+            free = equity - margin if self.gives_margin_free else None
+            if not margin:
+                level = self.level_without_margin
+            elif self.gives_margin_level:
+                level = _level(equity, margin)
         return Numbers(balance, credit, profit, equity, margin, free, level)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, Dict, List, Tuple
 
 import pytest
@@ -76,10 +76,11 @@ class Desk:
         """Somebody takes what is to be valued."""
         self.holdings.note_quotes()
         seen = {symbol_id: Prices.of(one) for symbol_id, one in self.quotes.items()}
-        values = [
-            self.pricing.value(self.pricing.route_of(described[0]), described, Worth(), seen).value
-            for described in self.open.values()
-        ]
+        with localcontext(ARITHMETIC):
+            values = [
+                self.pricing.value(self.pricing.route_of(described[0]), described, Worth(), seen).value
+                for described in self.open.values()
+            ]
         assert None not in values
         self.taken.append((self.holdings.take(), sum(filter(None, values), Decimal(0))))
 
@@ -87,7 +88,8 @@ class Desk:
         """Somebody values what was taken: the sum is that of then."""
         if self.taken:
             taken, expected = self.taken[which % len(self.taken)]
-            total, worths = taken.value()
+            with localcontext(ARITHMETIC):
+                total, worths = taken.value()
             assert total == expected
             self.valued.append((taken, worths))
 
