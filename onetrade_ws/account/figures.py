@@ -18,12 +18,12 @@ import attrs
 from ..protocol.enums import PositionStatus
 from ..protocol.models import Deal, Position, Quote, TradingAccount
 from ..protocol.snapshot import Snapshot
-from .holdings import Held, Holdings, Taken
+from .holdings import Held, Holdings, Taken, Valued
 from .ledger import Ledger
 from .margin import Margins
 from .money import ARITHMETIC, cent_of, exact
 from .pairing import Pairing
-from .pricing import Pricing, Worth
+from .pricing import Pricing
 from .rules import Numbers, Rules
 from .symbols import Symbols
 
@@ -93,15 +93,15 @@ class _Asked(NamedTuple):
     holdings: Holdings
     taken: Taken
 
-    def calculate(self) -> Tuple[List[Optional[float]], Sequence[Worth]]:
+    def calculate(self) -> Tuple[List[Optional[float]], Valued]:
         """The figures of then, in the order of :class:`~onetrade_ws.account.rules.Numbers`, and what each position that
         was taken is worth. On any thread, without a lock: takes a moment for each of them."""
         with localcontext(ARITHMETIC):
-            profit, worths = self.taken.value()
-            profit = profit if self.knows_profit else None
+            valued = self.taken.value()
+            profit = valued.total if self.knows_profit else None
             numbers = self.rules.applied(self.balance, self.credit, profit, self.margin)
         # Without the minus of a zero.
-        return [None if number is None else float(number) + 0.0 for number in numbers], worths
+        return [None if number is None else float(number) + 0.0 for number in numbers], valued
 
 
 @attrs.frozen(eq=False)
@@ -252,8 +252,7 @@ class Valuation:
             margins.begin([one for one in told if one.status != PositionStatus.CLOSED], since)
         holdings.note_quotes()
         taken = holdings.take()
-        _, worths = taken.value()
-        holdings.put_back(taken, worths, 0, len(worths))
+        holdings.put_back(taken, taken.value(), 0, len(taken.held))
         return holdings
 
     def stop(self) -> None:
@@ -331,10 +330,10 @@ class Valuation:
             asked = self._ask()
             if asked is None:
                 return self._figures
-        money, worths = asked.calculate()
-        for start in range(0, len(worths), _PIECE):
+        money, valued = asked.calculate()
+        for start in range(0, len(asked.taken.held), _PIECE):
             with self._lock:
-                asked.holdings.put_back(asked.taken, worths, start, start + _PIECE)
+                asked.holdings.put_back(asked.taken, valued, start, start + _PIECE)
         with self._lock:
             return self._settle(asked, money)
 

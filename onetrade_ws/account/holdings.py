@@ -9,16 +9,16 @@ dropped otherwise; then the position stays among those that are to be valued.
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Set
 
 import attrs
 
 from ..protocol.models import Position, Quote
 from .history import LIVE_LIMIT
 from .money import ARITHMETIC, ZERO
-from .pricing import Described, Prices, Pricing, Route, Worth
+from .pricing import Described, Prices, Pricing, Route, Trial
 
-_NEVER_VALUED = Worth()
+_NOT_TRIED = Trial()
 
 
 @attrs.define(eq=False)
@@ -26,13 +26,15 @@ class Held:
     """An open position.
 
     :ivar converter: the id of the symbol that converts; None: there is none, or it is not known
-    :ivar worth: what of it is in the sum
+    :ivar trial: the last one of the calculation on it
+    :ivar value: what of it is in the sum; None: what it is worth is not known
     """
 
     route: Optional[Route]
     converter: Optional[int]
     described: Described
-    worth: Worth = _NEVER_VALUED
+    trial: Trial = _NOT_TRIED
+    value: Optional[Decimal] = ZERO
 
     @property
     def moved_by(self) -> Set[int]:
@@ -43,7 +45,7 @@ class Held:
 class Taken(NamedTuple):
     """The positions that were to be valued at one moment, and the sum of then.
 
-    :ivar held: the positions; how each was described, and what each was worth, is in the other lists
+    :ivar held: the positions; how each was described, its trial and what of it was in the sum is in the other lists
     :ivar seen: the newest prices, by symbol id
     :ivar total: the sum, with the values that are not valid any more
     :ivar unknown: how many values in it are not known
@@ -53,28 +55,43 @@ class Taken(NamedTuple):
     seen: Mapping[int, Prices]
     held: List[Held]
     described: List[Described]
-    worth: List[Worth]
+    trials: List[Trial]
+    values: List[Optional[Decimal]]
     total: Decimal
     unknown: int
 
-    def value(self) -> Tuple[Optional[Decimal], List[Worth]]:
-        """The sum at that moment, None if it is not known, and what each of the positions is worth. On any thread,
-        without a lock, in a context of :data:`~onetrade_ws.account.money.ARITHMETIC`: takes a moment for each."""
+    def value(self) -> Valued:
+        """On any thread, without a lock, in a context of :data:`~onetrade_ws.account.money.ARITHMETIC`: takes a moment
+        for each of the positions."""
         total, unknown = self.total, self.unknown
-        value, seen = self.pricing.value, self.seen
-        worths = []
-        for held, described, before in zip(self.held, self.described, self.worth):
-            worth = value(held.route, described, before, seen)
-            worths.append(worth)
-            if before.value is None:
+        value_of, seen = self.pricing.value, self.seen
+        values, trials = [], []
+        for held, described, before, last in zip(self.held, self.described, self.values, self.trials):
+            value, trial = value_of(held.route, described, last, seen)
+            values.append(value)
+            trials.append(trial)
+            if before is None:
                 unknown -= 1
             else:
-                total -= before.value
-            if worth.value is None:
+                total -= before
+            if value is None:
                 unknown += 1
             else:
-                total += worth.value
-        return (None if unknown else total), worths
+                total += value
+        return Valued(None if unknown else total, values, trials)
+
+
+class Valued(NamedTuple):
+    """What was taken, valued.
+
+    :ivar total: the sum of then; None: not known
+    :ivar values: what each of the positions is worth
+    :ivar trials: the last trial of each
+    """
+
+    total: Optional[Decimal]
+    values: List[Optional[Decimal]]
+    trials: List[Trial]
 
 
 class Holdings:
@@ -151,7 +168,7 @@ class Holdings:
             return
         self._unvalued.pop(identity, None)
         with localcontext(ARITHMETIC):
-            self._exchange(held, _NEVER_VALUED)
+            self._exchange(held, ZERO)
         for symbol_id in held.moved_by:
             moved = self._moved_by[symbol_id]
             del moved[identity]
@@ -192,39 +209,41 @@ class Holdings:
             dict(self._seen) if held else {},
             held,
             [each.described for each in held],
-            [each.worth for each in held],
+            [each.trial for each in held],
+            [each.value for each in held],
             self.total,
             self._unknown,
         )
 
-    def put_back(self, taken: Taken, worths: Sequence[Worth], start: int, stop: int) -> None:
+    def put_back(self, taken: Taken, valued: Valued, start: int, stop: int) -> None:
         """What was taken has been valued.
 
-        :param worths: what each of the positions is worth
-        :param start: the first one that is put back now
+        :param start: the first of the positions that is put back now
         :param stop: the first one that is not
         """
-        unvalued, newest, seen = self._unvalued, self._seen, taken.seen
+        unvalued, newest, seen, piece = self._unvalued, self._seen, taken.seen, slice(start, stop)
+        of_each = zip(taken.held[piece], taken.described[piece], valued.values[piece], valued.trials[piece])
         with localcontext(ARITHMETIC):
-            for held, worth in zip(taken.held[start:stop], worths[start:stop]):
-                position, converter = held.described[0], held.converter
+            for held, described, value, trial in of_each:
+                position, converter = described[0], held.converter
                 if (
-                    held.described is worth.described
+                    held.described is described
                     and newest.get(position.symbol_id) is seen.get(position.symbol_id)
                     and (converter is None or newest.get(converter) is seen.get(converter))
                     # Neither closed nor put back meanwhile.
                     and unvalued.get(position.id) is held
                 ):
                     del unvalued[position.id]
-                    self._exchange(held, worth)
+                    held.trial = trial
+                    self._exchange(held, value)
 
-    def _exchange(self, held: Held, worth: Worth) -> None:
-        before, held.worth = held.worth, worth
-        if before.value is None:
+    def _exchange(self, held: Held, value: Optional[Decimal]) -> None:
+        before, held.value = held.value, value
+        if before is None:
             self._unknown -= 1
         else:
-            self.total -= before.value
-        if worth.value is None:
+            self.total -= before
+        if value is None:
             self._unknown += 1
         else:
-            self.total += worth.value
+            self.total += value

@@ -7,7 +7,7 @@ from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..protocol.enums import SideType
 from ..protocol.models import Position, Quote, Symbol
-from .money import ONE, ZERO, exact
+from .money import ONE, exact
 from .symbols import Symbols
 
 _RATE_STEP = Decimal("1e-10")
@@ -52,18 +52,14 @@ class Terms(NamedTuple):
     charges: Decimal
 
 
-class Worth(NamedTuple):
-    """What a position is worth, and what that was made of.
+class Trial(NamedTuple):
+    """The calculation was tried on a position.
 
-    :ivar value: the total profit; None: not known
-    :ivar described: None: it was never valued
-    :ivar is_tried: whether the calculation was tried on what was described
-    :ivar terms: None: it does not give the profit that the server said; or it was not tried
+    :ivar described: how that was described; None: on none
+    :ivar terms: None: the calculation does not give the profit that the server said
     """
 
-    value: Optional[Decimal] = ZERO
     described: Optional[Described] = None
-    is_tried: bool = False
     terms: Optional[Terms] = None
 
 
@@ -111,28 +107,28 @@ class Pricing:
         return self._symbols.get(position.symbol_id) or position.symbol
 
     def value(
-        self, route: Optional[Route], described: Described, before: Worth, seen: Mapping[int, Prices]
-    ) -> Worth:
-        """What a position is worth: what the server said, or, when prices are newer than that, by them, if the same
-        calculation with the prices of then gives what the server said then.
+        self, route: Optional[Route], described: Described, trial: Trial, seen: Mapping[int, Prices]
+    ) -> Tuple[Optional[Decimal], Trial]:
+        """What a position is worth, its total profit: what the server said, or, when prices are newer than that, by
+        them, if the same calculation with the prices of then gives what the server said then. None: not known.
 
-        :param before: what it was worth before
+        :param trial: the last one on this position, however it was described
         :param seen: the newest prices, by symbol id
+        :returns: and the last trial from here on
         """
         position, quote, quote_of_converter = described
-        is_tried, terms = (before.is_tried, before.terms) if before.described is described else (False, None)
         if route is not None:
             prices = seen.get(position.symbol_id)
             conversion = None if route.converter is None else seen.get(route.converter)
             is_newer = (prices and prices.quote) is not quote
             if is_newer or (conversion and conversion.quote) is not quote_of_converter:
-                if not is_tried:
-                    terms, is_tried = self._terms_of(route, described), True
+                if trial.described is not described:
+                    trial = Trial(described, self._terms_of(route, described))
+                terms = trial.terms
                 if terms is not None:
                     profit = self._profit_of(terms, position.side, route, prices, conversion)
-                    value = None if profit is None else profit + terms.charges
-                    return Worth(value, described, is_tried, terms)
-        return Worth(exact(position.total_profit), described, is_tried, terms)
+                    return None if profit is None else profit + terms.charges, trial
+        return exact(position.total_profit), trial
 
     def _terms_of(self, route: Route, described: Described) -> Optional[Terms]:
         position, quote, quote_of_converter = described

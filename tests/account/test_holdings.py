@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onetrade_ws import Position, Quote
-from onetrade_ws.account.holdings import Holdings, Taken
+from onetrade_ws.account.holdings import Holdings, Taken, Valued
 from onetrade_ws.account.money import ARITHMETIC, CENT
-from onetrade_ws.account.pricing import Described, Prices, Pricing, Worth
+from onetrade_ws.account.pricing import Described, Prices, Pricing, Trial
 from onetrade_ws.account.symbols import Symbols
 from tests.account.test_figures import EURJPY, EURUSD, USDJPY, position, quote
 
@@ -35,7 +35,7 @@ class Desk:
         self.holdings = Holdings(self.quotes, self.moved_by, self.pricing, is_known=True)
         self.open: Dict[int, Described] = {}
         self.taken: List[Tuple[Taken, Decimal]] = []
-        self.valued: List[Tuple[Taken, List[Worth]]] = []
+        self.valued: List[Tuple[Taken, Valued]] = []
 
     def move(self, symbol_id: int, steps: int) -> None:
         """Another price."""
@@ -78,7 +78,7 @@ class Desk:
         seen = {symbol_id: Prices.of(one) for symbol_id, one in self.quotes.items()}
         with localcontext(ARITHMETIC):
             values = [
-                self.pricing.value(self.pricing.route_of(described[0]), described, Worth(), seen).value
+                self.pricing.value(self.pricing.route_of(described[0]), described, Trial(), seen)[0]
                 for described in self.open.values()
             ]
         assert None not in values
@@ -89,22 +89,22 @@ class Desk:
         if self.taken:
             taken, expected = self.taken[which % len(self.taken)]
             with localcontext(ARITHMETIC):
-                total, worths = taken.value()
-            assert total == expected
-            self.valued.append((taken, worths))
+                valued = taken.value()
+            assert valued.total == expected
+            self.valued.append((taken, valued))
 
     def put_back(self, which: int, start: int) -> None:
         """Somebody puts back a part of what was valued."""
         if self.valued:
-            taken, worths = self.valued[which % len(self.valued)]
-            self.holdings.put_back(taken, worths, start, start + 2)
+            taken, valued = self.valued[which % len(self.valued)]
+            self.holdings.put_back(taken, valued, start, start + 2)
 
     def ask(self) -> Taken:
         """All of it at once."""
         self.take()
         self.value(-1)
-        taken, worths = self.valued[-1]
-        self.holdings.put_back(taken, worths, 0, len(worths))
+        taken, valued = self.valued[-1]
+        self.holdings.put_back(taken, valued, 0, len(taken.held))
         return taken
 
 
