@@ -121,7 +121,7 @@ class Account:
         self._deals: Records[Deal] = Records(history_limit, _always)  # by Deal.id
         self._reports: Records[Report] = Records(history_limit, _always)  # by Report.id
         self._quotes: Dict[int, Quote] = {}  # by Quote.symbol_id; not guarded
-        self._valuation = Valuation(self._quotes)
+        self._valuation = Valuation(self._quotes, self._lock)
         self._moved_by = self._valuation.moved_by
         self._journal: Log[Journal] = Log(history_limit)
         self._notifications: Log[Notification] = Log(history_limit)
@@ -184,10 +184,11 @@ class Account:
         profit updates, positions and deals (:class:`.Figures` says how). While the account is stale
         (:attr:`status`), they stay as they were.
 
-        To ask costs a moment for each position that something has happened to since it was asked last.
+        To ask costs a moment for each position that something has happened to since it was asked last; what is
+        delivered does not wait for that. The figures are those of one moment, not earlier than when they were asked
+        for: what comes while they are calculated may be left to the next ones.
         """
-        with self._lock:
-            return self._valuation.figures()
+        return self._valuation.figures()
 
     @property
     def symbols(self) -> Symbols:
@@ -414,8 +415,7 @@ class Account:
             self._reconnecting = False
         # Between OPEN and CLOSED, more may have been said of a load.
         if change.old is ConnectionState.OPEN or change.new is ConnectionState.CLOSED:
-            with self._lock:
-                self._valuation.stop()
+            self._stop_valuing()
             self._stop_watching()
             self._standing.give_up(event.received_at)
 
@@ -520,11 +520,16 @@ class Account:
     def _give_up_loading(self, event: Event) -> Event:
         load: Load = event.data
         self.load_taken = load.number or self.load_taken
-        with self._lock:
-            self._valuation.stop()
+        self._stop_valuing()
         self._stop_watching()
         self._standing.give_up(event.received_at, load.error)
         return attrs.evolve(event, data=load.error)
+
+    def _stop_valuing(self) -> None:
+        # What takes long, before the lock is taken: on this thread, nothing new comes in between.
+        self._valuation.figures()
+        with self._lock:
+            self._valuation.stop()
 
     def _stop_watching(self) -> None:
         for records in (self._orders, self._positions, self._deals):

@@ -37,7 +37,7 @@ from onetrade_ws import (
     SyncState,
     TradingAccount,
 )
-from onetrade_ws.account import Account, Directory, figures
+from onetrade_ws.account import Account, Directory, holdings, ledger
 from onetrade_ws.account.synchronizer import Load
 from onetrade_ws.protocol.records import parse_record
 from onetrade_ws.protocol.snapshot import Snapshot
@@ -615,6 +615,35 @@ def test_a_price_that_moved_while_the_snapshot_was_taken_does_not_spoil_the_rule
     assert mirror.figures.profit == 1016.5
 
 
+@pytest.mark.parametrize("of_prices", [1010.0, 1000.0], ids=["before the account", "after it"])
+def test_where_prices_moved_between_the_calls_the_profit_is_taken_for_the_sum_with_charges(
+    of_prices: float,
+) -> None:
+    """This server's profit leaves charges out, which a sum of other prices does not show."""
+    mirror = Mirror()
+    mirror.begin()
+    mirror.tell_profit(1010.0, 1006.5)
+    account = told(profit=of_prices, equity=10_000 + of_prices, margin_free=8900 + of_prices)
+    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(position(),), deals=())
+    mirror.end(snapshot)
+    assert (mirror.figures.profit, mirror.figures.equity) == (1006.5, 11_006.5)
+    # The next snapshot, in peace, shows it.
+    account = told(profit=1010.0, equity=11_010.0, margin_free=9910.0, margin_level=1000.91)
+    mirror.load(account, (position(profit=1010.0, total_profit=1006.5),))
+    mirror.tell_profit(1100.0, 1096.5)
+    assert (mirror.money()["profit"], mirror.money()["equity"]) == (None, None)
+
+
+def test_where_prices_moved_between_the_calls_without_a_word_the_profit_is_taken_for_the_sum_with_charges() -> (
+    None
+):
+    mirror = Mirror()
+    mirror.load(told(profit=1010.0, equity=11_010.0, margin_free=9910.0, margin_level=1000.91), (position(),))
+    assert (mirror.figures.profit, mirror.figures.is_computed) == (1010.0, False)
+    mirror.tell_profit(1010.0, 1006.5)
+    assert (mirror.figures.profit, mirror.figures.equity) == (1006.5, 11_006.5)
+
+
 def test_a_price_that_moved_after_the_account_was_read_is_counted(mirror: Mirror) -> None:
     mirror.begin()
     mirror.tell_profit(1100.0, 1096.5)
@@ -885,14 +914,22 @@ def test_what_nobody_asks_for_does_not_pile_up(mirror: Mirror) -> None:
     mirror.quote(1, 1.2)
     assert mirror.figures
     mirror.tell(EventMessageType.POSITIONS_CLOSE, position())
-    kept = {name: len(value) for name, value in vars(valuation).items() if isinstance(value, (dict, set))}
-    assert {name for name, length in kept.items() if length} == {"_quotes", "_pairs"}
+    books = valuation._books
+    assert books is not None
+    parts = (valuation, books.ledger, books.holdings, books.margins, books.pairing)
+    kept = [
+        (name, len(value))
+        for part in parts
+        for name, value in vars(part).items()
+        if hasattr(value, "__len__")
+    ]
+    assert {name for name, length in kept if length} == {"_quotes"}
 
 
 def test_of_more_positions_than_are_kept_the_profit_is_not_known(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "LIVE_LIMIT", 3)
+    monkeypatch.setattr(holdings, "LIVE_LIMIT", 3)
     for identity in (2, 3):
         mirror.tell(EventMessageType.POSITIONS_OPEN, position(identity))
     assert mirror.money()["profit"] == 2989.5
@@ -903,7 +940,7 @@ def test_of_more_positions_than_are_kept_the_profit_is_not_known(
 def test_of_deals_long_past_a_correction_is_not_understood(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "_BOOKED_LIMIT", 40)
+    monkeypatch.setattr(ledger, "_BOOKED_LIMIT", 40)
     for identity in range(100, 150):
         mirror.tell(EventMessageType.DEALS_CREATE, deal(identity))
     mirror.tell(EventMessageType.DEALS_UPDATE, deal(149, profit=49.0, fee=1.0))
