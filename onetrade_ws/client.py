@@ -177,6 +177,7 @@ class OneTradeClient:
         self._synchronizer = Synchronizer(
             self._queue.announce,
             None if policy is None else policy.delay_after,
+            stable_after=0.0 if policy is None else policy.stable_after,
             enabled=settings.snapshot,
             wanted=settings.account_updates,
         )
@@ -537,7 +538,8 @@ class OneTradeClient:
         With ``dispatch="manual"`` callbacks run meanwhile, on this thread.
 
         :param timeout: seconds; None: as long as it takes
-        :raises WaitTimeoutError: when it was not in time; ``account.status`` has the reason
+        :raises WaitTimeoutError: when it was not in time; ``RESYNC_FAILED`` says why, and so does ``account.status``
+            until the next attempt
         :raises NotFoundError: when the server does not offer the account, or a part of it, over HTTP
         :raises AuthenticationError: when the server refuses the credentials
         :raises NotConnectedError: when the client is not connected

@@ -469,15 +469,19 @@ class Account:
                 self._directory.put(snapshot.symbols)
             self._standing.settle(missing, event.received_at)
             self._was_loaded = True
-            self._valuation.load(
-                snapshot,
-                positions=[one for one in self._positions.snapshot().values() if not _position_is_over(one)],
-                deals=[self._deals.get(identity) for identity in self._deals.touched or ()],
-                symbols=self._directory.symbols,
-                has_floated=bool(self._floated),
-                at=event.received_at,
-            )
-            self._stop_watching()
+            try:
+                self._valuation.load(
+                    snapshot,
+                    positions=[
+                        one for one in self._positions.snapshot().values() if not _position_is_over(one)
+                    ],
+                    deals=[self._deals.get(identity) for identity in self._deals.touched or ()],
+                    symbols=self._directory.symbols,
+                    has_floated=bool(self._floated),
+                    at=event.received_at,
+                )
+            finally:
+                self._stop_watching()
         self._log_forgotten()
         resynced = Resynced(
             started_at=started_at, orders=orders.changes, positions=positions.changes, deals=deals.changes

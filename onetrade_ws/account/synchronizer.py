@@ -10,6 +10,7 @@ from typing import Callable, Optional
 
 import attrs
 
+from ..deadline import Deadline
 from ..errors import (
     AccountUpdatesStoppedError,
     AuthenticationError,
@@ -51,6 +52,7 @@ class Synchronizer:
     :param announce: takes the client's own events in their order, on any thread; does not block
     :param delay: seconds to wait after the last failure, where there was one, of so many in a row; None: do not try
         again
+    :param stable_after: seconds without a doubt after which the next one is not in a row with the last
     :param enabled: whether to do anything at all
     :param wanted: whether account updates come, without which nothing would stay as it was loaded
     """
@@ -60,12 +62,14 @@ class Synchronizer:
         announce: Callable[[Event], None],
         delay: Optional[Callable[[Optional[OneTradeError], int], float]],
         *,
+        stable_after: float,
         enabled: bool,
         wanted: bool,
     ) -> None:
         self.enabled = enabled
         self._announce = announce
         self._delay = delay
+        self._stable_after = stable_after
         # Guards everything below, and that what is announced fits to it. Nothing that blocks is called under it. Waited
         # on by those who load.
         self._changed = threading.Condition(threading.Lock())
@@ -73,8 +77,10 @@ class Synchronizer:
         self._is_open = False
         # Whether to load again without waiting for anything.
         self._is_due = True
-        # How often in a row an event has put in doubt what had been loaded, and how often before the last load began.
+        # How often in a row an event has put in doubt what had been loaded, how often before the last load began, and
+        # when.
         self._doubts = self._doubts_before = 0
+        self._doubted_at = 0.0
         self._last = Load(0)
         self._said_not_offered = False
 
@@ -89,9 +95,14 @@ class Synchronizer:
     def doubt(self) -> None:
         """What was loaded is in doubt: load again, after a while, where anything is tried again."""
         with self._changed:
-            if self._delay is not None:
-                self._doubts += 1
-                self._changed.notify_all()
+            if self._delay is None:
+                return
+            now = time.monotonic()
+            if now - self._doubted_at >= self._stable_after:
+                self._doubts = self._doubts_before = 0
+            self._doubts += 1
+            self._doubted_at = now
+            self._changed.notify_all()
 
     def want(self, wanted: bool) -> None:
         """Account updates come from now on, or no more."""
@@ -131,9 +142,14 @@ class Synchronizer:
             if self._is_due or taken != self._last.number:
                 return False
             error = self._last.error
-            if error is None and self._doubts != self._doubts_before:
+            if error is None and self._is_in_doubt:
                 return False
             return self._last.is_over and (error is None or self._is_final(error))
+
+    @property
+    def _is_in_doubt(self) -> bool:
+        # Requires holding _changed.
+        return self._doubts != self._doubts_before
 
     def _is_final(self, error: OneTradeError) -> bool:
         return self._delay is None or isinstance(error, _FINAL)
@@ -206,16 +222,18 @@ class Synchronizer:
 
     def _pause(self, over: threading.Event, patience: Optional[float]) -> None:
         """Until it is time to load again, or over."""
-        until = None if patience is None else time.monotonic() + patience
+        deadline = Deadline(patience)
         with self._changed:
-            while not (over.is_set() or self._is_due):
-                if self._doubts != self._doubts_before and until is None and self._delay is not None:
-                    # A server that goes on saying what makes no sense is not asked for everything each time.
-                    until = time.monotonic() + self._delay(None, self._doubts)
-                remaining = None if until is None else until - time.monotonic()
-                if remaining is not None and remaining <= 0:
-                    return
-                self._changed.wait(remaining)
+            deadline.wait_for(
+                self._changed,
+                lambda: over.is_set() or self._is_due or (patience is None and self._is_in_doubt),
+            )
+            doubts = self._doubts
+            if over.is_set() or self._is_due or patience is not None or self._delay is None:
+                return
+        # A server that goes on saying what makes no sense is not asked for everything each time. Not under the lock:
+        # the delays may be of the program's own making.
+        self._pause(over, self._delay(None, doubts))
 
     # -- saying ---------------------------------------------------------------------------------------------
 
