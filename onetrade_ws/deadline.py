@@ -1,11 +1,12 @@
-"""A point in monotonic time, and waiting for it in a way that Ctrl-C gets through."""
+"""A point in monotonic time, and waiting for it, or for something else, in a way that Ctrl-C gets through."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from typing import Callable, Optional
+from _thread import RLock
+from typing import Callable, Optional, Union
 
 # On Windows a lock cannot be interrupted by Ctrl-C while it is waited for; elsewhere it can, and slices would
 # only wake an idle process for nothing.
@@ -42,7 +43,9 @@ class Deadline:
             return self
         return other
 
-    def wait_for(self, condition: threading.Condition, predicate: Callable[[], bool]) -> bool:
+    def wait_for(
+        self, condition: Union[Condition, threading.Condition], predicate: Callable[[], bool]
+    ) -> bool:
         """Wait on ``condition``, which the caller holds, until ``predicate()`` is true or the time is over.
 
         :returns: the predicate's last answer
@@ -86,3 +89,51 @@ def _turn(remaining: Optional[float]) -> Optional[float]:
     if _SLICE is None or threading.current_thread() is not threading.main_thread():
         return remaining
     return _SLICE if remaining is None else min(_SLICE, remaining)
+
+
+class Condition(RLock):  # type: ignore[misc]  # final in typeshed alone
+    """A :class:`threading.Condition` that Ctrl-C does not leave locked.
+
+    The standard library's enters and leaves its ``with`` block by a few steps of Python. Where a signal's handler
+    raises between them, the lock stays held, and whoever wants it next hangs: the threads of the connection, and then
+    ``disconnect()``. This one does it in a single step, as a lock by itself does. It is reentrant, for a signal's
+    handler may disconnect in the middle of anything.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition(self)
+
+    def wait(self, timeout: Optional[float] = None) -> None:
+        """Let go of it until it is notified, or for so many seconds. Requires holding it."""
+        self._condition.wait(timeout)
+
+    def notify_all(self) -> None:
+        """Wake everybody who waits. Requires holding it."""
+        self._condition.notify_all()
+
+
+class Flag:
+    """A :class:`threading.Event` of which the same is true; and on Windows, too, Ctrl-C ends :meth:`wait`."""
+
+    def __init__(self) -> None:
+        # Guards the next one. Waited on for it.
+        self._changed = Condition()
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Set it, and wake everybody who waits."""
+        with self._changed:
+            self._is_set = True
+            self._changed.notify_all()
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        """Block until it is set, or for so many seconds.
+
+        :returns: whether it is set
+        """
+        with self._changed:
+            return Deadline(timeout).wait_for(self._changed, self.is_set)

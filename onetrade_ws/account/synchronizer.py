@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from typing import Callable, Optional
 
 import attrs
 
-from ..deadline import Deadline
+from ..deadline import Condition, Deadline, Flag
 from ..errors import (
     AccountUpdatesStoppedError,
     AuthenticationError,
@@ -72,7 +71,7 @@ class Synchronizer:
         self._stable_after = stable_after
         # Guards everything below, and that what is announced fits to it. Nothing that blocks is called under it. Waited
         # on by those who load.
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = Condition()
         self._wanted = wanted
         self._is_open = False
         # Whether to load again without waiting for anything.
@@ -156,7 +155,7 @@ class Synchronizer:
 
     # -- loading --------------------------------------------------------------------------------------------
 
-    def run(self, fetch: Callable[[], Snapshot], over: threading.Event) -> None:
+    def run(self, fetch: Callable[[], Snapshot], over: Flag) -> None:
         """Load, for one connection: on a thread of its own, until ``over`` is set and :meth:`wake` was called.
 
         :param fetch: asks the server; blocks, until the connection is over at most
@@ -220,7 +219,7 @@ class Synchronizer:
             return None
         return self._delay(error, failures)
 
-    def _pause(self, over: threading.Event, patience: Optional[float]) -> None:
+    def _pause(self, over: Flag, patience: Optional[float]) -> None:
         """Until it is time to load again, or over."""
         deadline = Deadline(patience)
         with self._changed:

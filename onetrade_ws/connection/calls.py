@@ -6,12 +6,11 @@ import contextlib
 import json
 import logging
 import ssl
-import threading
 from typing import Any, Mapping, Optional
 from urllib.parse import urlencode
 
 from ..config import ReconnectPolicy, Settings
-from ..deadline import Deadline
+from ..deadline import Condition, Deadline
 from ..errors import (
     AnswerError,
     AuthenticationError,
@@ -64,7 +63,7 @@ class Calls:
         self._context = context
         self._routes = routes
         # Guards the next two, so that abort() misses no request. Waited on for the abort.
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._exchange: Optional[Exchange] = None
         self._aborted: Optional[OneTradeError] = None
         # That of the call itself, not of a login for it.

@@ -8,7 +8,7 @@ import time
 from typing import Any, Callable, List, Optional, TypeVar
 
 from ..config import Settings
-from ..deadline import Deadline
+from ..deadline import Deadline, Flag
 from ..errors import ConnectionLostError, ConnectTimeoutError, NotConnectedError, OneTradeError, detached
 from ..protocol.events import ConnectionState, Event
 from ..protocol.snapshot import Snapshot
@@ -48,7 +48,7 @@ class Connection:
         deliver: Deliver,
         wake: Callable[[], None],
         announce: Callable[[Event], None],
-        load: Callable[[Callable[[], Snapshot], threading.Event], None],
+        load: Callable[[Callable[[], Snapshot], Flag], None],
         wake_loading: Callable[[], None],
         want_account: Callable[[bool], None],
     ) -> None:
@@ -70,7 +70,7 @@ class Connection:
         self._sign_in = SignIn(settings)
         self._context: Optional[ssl.SSLContext] = None
         # Guards the next one.
-        self._asking_lock = threading.Lock()
+        self._asking_lock = threading.RLock()
         # The calls under way, by whomever.
         self._asking: List[Calls] = []
         self._lifecycle: Lifecycle[Supervisor] = Lifecycle(self._on_change)

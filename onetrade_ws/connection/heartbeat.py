@@ -9,7 +9,7 @@ import time
 from collections import deque
 from typing import Callable, Deque, Optional, Tuple
 
-from ..deadline import Deadline
+from ..deadline import Deadline, Flag
 from ..errors import ConnectionStalledError, OneTradeError
 
 logger = logging.getLogger("onetrade_ws.connection")
@@ -44,7 +44,7 @@ class Heartbeat:
         self._mark = mark
         self._read_up_to = read_up_to
         self._failed = failed
-        self._stop = threading.Event()
+        self._stop = Flag()
         # Guards that no two beats have one number. Reentrant: a signal handler may disconnect in the middle of it.
         self._lock = threading.RLock()
         self._beats = 0

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Callable, FrozenSet, Generic, Mapping, Optional, TypeVar
 
-from ..deadline import Deadline
+from ..deadline import Condition, Deadline
 from ..errors import OneTradeError
 from ..protocol.events import ClientEventType, ConnectionState, Event, StateChange
 
@@ -39,7 +38,7 @@ class Lifecycle(Generic[Life]):
     def __init__(self, announce: Callable[[Event], None]) -> None:
         self._announce = announce
         # Guards everything below, and that changes are announced in their order. Waited on for every change.
-        self._condition = threading.Condition(threading.Lock())
+        self._condition = Condition()
         self._state = CLOSED
         self._reason: Optional[OneTradeError] = None
         self._life: Optional[Life] = None

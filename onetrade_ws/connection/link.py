@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
 import attrs
 
 from ..config import Settings
-from ..deadline import Deadline
+from ..deadline import Condition, Deadline, Flag
 from ..errors import (
     ConnectionLostError,
     ConnectionStalledError,
@@ -51,7 +51,7 @@ class Loading(NamedTuple):
     """How the account is loaded over HTTP beside a connection: ``run`` on a thread of its own, given what fetches and
     what says that the connection is over; ``wake`` lets it look. See :class:`.Synchronizer`."""
 
-    run: Callable[[Callable[[], Snapshot], threading.Event], None]
+    run: Callable[[Callable[[], Snapshot], Flag], None]
     wake: Callable[[], None]
     trader: Trader
 
@@ -113,8 +113,8 @@ class Link:
         self._leaving = False
         self._bytes_after = 0
         self._opened_at: Optional[float] = None
-        self._restored_or_lost = threading.Event()
-        self._ended = threading.Event()
+        self._restored_or_lost = Flag()
+        self._ended = Flag()
         patience = settings.heartbeat_interval + settings.heartbeat_timeout
         self._stream = Stream(settings.host, settings.heartbeat_timeout, tunnel, patience=patience)
         # Who is held up by a slow consumer learns at once that there is nothing more to read.
@@ -147,9 +147,9 @@ class Link:
         self._asked_after = -1
         self._confirmation = settings.heartbeat_timeout
         self._host = settings.host
-        self._over = threading.Event()
+        self._over = Flag()
         # Guards nothing. Waited on for answers, and for the end.
-        self._news = threading.Condition(threading.Lock())
+        self._news = Condition()
         self._loader = threading.Thread(target=self._load, name="onetrade-ws loading", daemon=True)
 
     @property

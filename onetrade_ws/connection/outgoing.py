@@ -10,7 +10,7 @@ from enum import Enum, unique
 from typing import Any, Callable, Deque, Optional, Sequence
 from weakref import WeakValueDictionary
 
-from ..deadline import Deadline
+from ..deadline import Condition, Deadline
 from ..errors import OneTradeError, QueueFullError
 from ..protocol.enums import EventMessageType
 from ..protocol.outgoing import encode
@@ -142,7 +142,7 @@ class OutgoingQueue:
         self._write: Optional[Write] = None
         self._given_up: Deque[OutgoingMessage] = deque()
         # Guards the statuses and what follows; taken inside the other lock, never around it. Waited on for statuses.
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = Condition()
         # The connection that the next three are of: until it is detached, though writing may have failed before.
         self._attached: Optional[Write] = None
         # How many messages were written over this connection, and how many of them the server has read for sure.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Optional, Tuple
 
 from ..config import Settings, host_and_port
-from ..deadline import Deadline
+from ..deadline import Condition, Deadline
 from ..errors import AuthenticationError, NetworkError, detached
 from .credentials import Credentials
 from .exchange import Exchange
@@ -23,7 +22,7 @@ class SignIn:
         self._settings = settings
         # Guards the next five, and that one thread logs in at a time, for two logins could give two sessions. The
         # others wait on it, up to their deadlines.
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._logging_in = False
         self._earlier: Tuple[Credentials, ...] = ()
         #: The credentials in force, or the last that were; without a session before the first login.

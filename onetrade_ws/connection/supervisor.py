@@ -12,7 +12,7 @@ from typing import Callable, Dict, NoReturn, Optional, Sequence
 import attrs
 
 from ..config import Settings
-from ..deadline import Deadline
+from ..deadline import Deadline, Flag
 from ..errors import (
     AuthenticationError,
     CertificateError,
@@ -137,7 +137,7 @@ class Supervisor:
         self._memory = memory
         # What had come before the present connection.
         self._bytes_before = 0
-        self._stop = threading.Event()
+        self._stop = Flag()
         # Guards that nothing is begun which stop() does not see.
         self._lock = threading.Lock()
         self._exchange: Optional[Exchange] = None

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Callable
 
-from ..deadline import Deadline
+from ..deadline import Deadline, Flag
 from ..errors import ConnectionStalledError, OneTradeError
 
 logger = logging.getLogger("onetrade_ws.connection")
@@ -44,7 +44,7 @@ class Watchdog:
         self._silence = silence
         self._quotes = quotes
         self._stalled = stalled
-        self._stop = threading.Event()
+        self._stop = Flag()
         self._thread = threading.Thread(target=self._run, name="onetrade-ws watchdog", daemon=True)
 
     def start(self) -> None:

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Literal, Optional, Sequence, Tuple, Union
 
-from ..deadline import Deadline
+from ..deadline import Condition, Deadline
 from ..errors import CallbackThreadError
 from ..protocol.codec import Codec, Undecoded
 from ..protocol.enums import EventMessageType
@@ -102,7 +102,7 @@ class Dispatcher:
         self._reports: Deque[Event] = deque()
         self._ending: Optional[StateChange] = None
         # Guards which thread delivers, and the start and end of ours. Waited on for its end.
-        self._condition = threading.Condition(threading.Lock())
+        self._condition = Condition()
         self._lives = 0
         self._thread: Optional[threading.Thread] = None
         self._deliverer: Optional[threading.Thread] = None

@@ -8,7 +8,7 @@ from collections import deque
 from types import TracebackType
 from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple, Type
 
-from ..deadline import Deadline
+from ..deadline import Condition, Deadline
 from ..errors import CallbackThreadError, NotConnectedError, SlowConsumerError, WaitTimeoutError, detached
 from ..protocol.enums import EventMessageType
 from ..protocol.events import ConnectionState, Event, EventType, StateChange
@@ -25,7 +25,7 @@ class _Buffer:
     def __init__(self, limit: int, count_merged: Callable[[int], None]) -> None:
         self._count_merged = count_merged
         # Guards everything below. Waited on by the iterator.
-        self.condition = threading.Condition(threading.Lock())
+        self.condition = Condition()
         self.events: Deque[Event] = deque()
         self.end: Optional[StateChange] = None
         self.overflowed = False

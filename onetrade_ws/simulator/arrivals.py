@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, Callable, Deque, Dict, Generic, Literal, Optional, Tuple, TypeVar, Union
+
+from ..deadline import Condition
 
 KEEP_COUNT = 100_000
 KEEP_BYTES = 64 * 1024 * 1024
@@ -118,7 +119,7 @@ class Arrivals:
 
     def __init__(self) -> None:
         # Guards the two logs and the version; waiting threads are notified through it.
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = Condition()
         self._version = 0
         self._requests: _Log[Request] = _Log()
         self._messages: _Log[Message] = _Log()

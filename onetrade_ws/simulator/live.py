@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Callable
 
+from ..deadline import Flag
+
 logger = logging.getLogger("onetrade_ws.simulator")
 
 _SHORTEST_WAIT = 0.005  # seconds; at higher rates several actions share a wake-up
@@ -22,7 +24,7 @@ class Pacemaker:
     def __init__(self, name: str, rate: float, action: Callable[[], None]) -> None:
         self._rate = rate
         self._action = action
-        self._stopping = threading.Event()
+        self._stopping = Flag()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
