@@ -352,9 +352,7 @@ class ProfitUpdate:
 @attrs.frozen(kw_only=True)
 class TradingAccount:
     """The account's own figures, as the server counts them (the vendor SDK names the call, not its fields; what the
-    server leaves out is None).
-
-    Of a field that is left out here, only the name is documented.
+    server leaves out is None). Of a field that is left out below, no more is known than its name.
 
     :ivar currency: the deposit currency, in which all money here is: ``"USD"``
     :ivar balance: money
