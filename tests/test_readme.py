@@ -102,6 +102,15 @@ def test_the_first_quote_takes_six_lines() -> None:
     assert len([line for line in first_quote.splitlines() if line.strip()]) <= 6
 
 
+def test_what_was_missed_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = (block for block in PYTHON_BLOCKS if "handle_resynced" in block)
+    exec(block, {})  # noqa: S102 - it is our own
+    loaded, canceled, opened = capsys.readouterr().out.splitlines()
+    assert loaded == "loaded: 1 orders"
+    assert canceled.endswith("was PLACED and is CANCELED")
+    assert opened.endswith("was opened meanwhile")
+
+
 COMMANDS = [line.split("#")[0].split() for block in code_blocks("sh") for line in block.splitlines() if line]
 
 
