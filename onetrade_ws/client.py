@@ -533,7 +533,8 @@ class OneTradeClient:
 
     def wait_until_current(self, timeout: Optional[float] = None) -> None:
         """Block until :attr:`account` is what the server has: loaded over HTTP since the connection was made, and since
-        :meth:`resync` was called last.
+        :meth:`resync` was called last. As far as the client knows: a loss counts from when it has been noticed, which
+        ``STATE_CHANGED`` says.
 
         With ``dispatch="manual"`` callbacks run meanwhile, on this thread.
 

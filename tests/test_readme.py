@@ -32,6 +32,9 @@ def code_blocks(language: str) -> List[str]:
 
 PYTHON_BLOCKS = code_blocks("python")
 
+# What the client logs of a loss, and of each attempt that is refused after it.
+LOST = re.compile(r".+; reconnecting in \d+\.\d s \(attempt \d+\)")
+
 
 @pytest.fixture
 def environment() -> Iterator[Dict[str, str]]:
@@ -88,12 +91,24 @@ def test_python_block(number: int, environment: Dict[str, str]) -> None:
         program.kill()
         program.communicate()
     assert bool(lines) == ("print(" in block)
-    assert (program.returncode, errors) == (0, "")
+    # Where no logging is set up Python shows what is logged. Only what the block cuts is lost.
+    losses = [line for line in errors.splitlines() if line.startswith("the connection was lost: ")]
+    others = [line for line in errors.splitlines() if not LOST.fullmatch(line)]
+    assert (program.returncode, others, len(losses)) == (0, [], block.count("server.drop()"))
 
 
 def test_the_first_quote_takes_six_lines() -> None:
     (first_quote,) = (block for block in PYTHON_BLOCKS if "first.event.data.bid" in block)
     assert len([line for line in first_quote.splitlines() if line.strip()]) <= 6
+
+
+def test_what_was_missed_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = (block for block in PYTHON_BLOCKS if "handle_resynced" in block)
+    exec(block, {})  # noqa: S102 - it is our own
+    loaded, canceled, opened = capsys.readouterr().out.splitlines()
+    assert loaded == "loaded: 1 orders"
+    assert canceled.endswith("was PLACED and is CANCELED")
+    assert opened.endswith("was opened meanwhile")
 
 
 COMMANDS = [line.split("#")[0].split() for block in code_blocks("sh") for line in block.splitlines() if line]

@@ -38,9 +38,20 @@ def _extra() -> Any:
 class Symbol:
     """An instrument (vendor SDK; the specification uses it without defining it).
 
-    ``symbol`` is its name ("EURUSD"). ``digits`` counts the decimals of its prices; ``contract_size`` is units per
-    lot; ``min_value``, ``max_value`` and ``step`` limit a volume in lots; ``spread`` and ``stop_level`` are in
-    points. ``trade_level`` and ``enabled`` are documented nowhere and stay as they came.
+    Of a field that is left out here, only the name is documented.
+
+    :ivar symbol: its name: ``"EURUSD"``
+    :ivar digits: decimals of its prices
+    :ivar contract_size: units per lot
+    :ivar min_value: the smallest volume, in lots
+    :ivar max_value: the largest volume, in lots
+    :ivar step: what a volume goes up by, in lots
+    :ivar spread: in points
+    :ivar stop_level: in points
+    :ivar status: whether it is traded and quoted
+    :ivar trade_level: documented nowhere: as it came
+    :ivar enabled: documented nowhere: as it came
+    :ivar extra: what else came, by its wire name: among it margins and sessions
     """
 
     id: int
@@ -70,9 +81,28 @@ class Symbol:
 class Order:
     """An order (specification).
 
-    ``volume_initial`` and ``volume_current`` are lots: asked for, and not yet filled. ``price_order`` is the price
-    asked for, ``price_current`` the market's, ``price_sl`` and ``price_tp`` the stops. ``symbol`` is None when the
-    server sent the id alone.
+    The specification names the fields and explains none: what stands here is what the names mean in the trade. Of one
+    that is left out, no more is known.
+
+    :ivar id: may exceed ``2**53``
+    :ivar symbol: None: the server sent ``symbol_id`` alone
+    :ivar type: market, or which kind of limit or stop
+    :ivar side: ``BUY`` or ``SELL``
+    :ivar volume_initial: lots asked for
+    :ivar volume_current: lots not yet filled
+    :ivar price_order: asked for, in the symbol's quote currency, as all prices; of a requoted order the one
+        that the server offers
+    :ivar price_current: the market's
+    :ivar price_sl: stop loss; None: the server sent none
+    :ivar price_tp: take profit; None: the server sent none
+    :ivar status: what has become of it
+    :ivar reason: why it came to be: the client, a stop loss, a rollover, …
+    :ivar created_at: with a time zone; None: not set
+    :ivar updated_at: with a time zone; None: not set
+    :ivar time_setup: with a time zone; None: not set
+    :ivar time_expiration: with a time zone; None: not set
+    :ivar time_done: with a time zone; None: not set
+    :ivar extra: what else came, by its wire name
     """
 
     id: int
@@ -103,9 +133,27 @@ class Order:
 class Position:
     """A position (specification).
 
-    ``volume_initial`` and ``volume_current`` are lots: opened, and still open. ``profit`` is the floating result of
-    the prices alone, ``total_profit`` includes swaps and charges; ``swaps`` and ``storage`` as the server books
-    them. All money in the deposit currency.
+    The specification names the fields and explains none: what stands here is what the names mean in the trade. Of one
+    that is left out, no more is known.
+
+    :ivar id: may exceed ``2**53``
+    :ivar symbol: None: the server sent ``symbol_id`` alone
+    :ivar side: ``BUY`` or ``SELL``
+    :ivar volume_initial: lots opened
+    :ivar volume_current: lots still open
+    :ivar price_open: in the symbol's quote currency, as all prices
+    :ivar price_current: the market's
+    :ivar price_sl: stop loss; None: the server sent none
+    :ivar price_tp: take profit; None: the server sent none
+    :ivar profit: the floating result of the prices alone, in the account's deposit currency, as all money
+    :ivar total_profit: ``profit`` with swaps and charges
+    :ivar swaps: as the server books them
+    :ivar storage: as the server books it
+    :ivar status: open, being closed, or closed
+    :ivar reason: why it came to be: the client, a stop loss, a rollover, …
+    :ivar created_at: with a time zone; None: not set
+    :ivar updated_at: with a time zone; None: not set
+    :ivar extra: what else came, by its wire name
     """
 
     id: int
@@ -136,9 +184,30 @@ class Position:
 class Deal:
     """A trade execution (specification).
 
-    ``volume`` is lots; ``price`` the execution price and ``entry`` the price at which the position was entered;
-    ``profit``, ``profit_raw``, ``commission``, ``swap``, ``fee`` and ``storage`` are money; ``market_bid``,
-    ``market_ask`` and ``market_last`` the market at that moment.
+    The specification names the fields and explains none: what stands here is what the names mean in the trade. Of one
+    that is left out, no more is known.
+
+    :ivar id: may exceed ``2**53``
+    :ivar symbol: None: the server sent ``symbol_id`` alone
+    :ivar side: ``BUY`` or ``SELL``; ``BALANCE`` or ``CREDIT``: no trade, but an operation on the account
+    :ivar direction: whether it enters or leaves a position
+    :ivar volume: lots
+    :ivar price: at which it was executed, in the symbol's quote currency, as all prices
+    :ivar entry: the price at which the position was entered
+    :ivar profit: in the account's deposit currency, as all money
+    :ivar profit_raw: money
+    :ivar commission: money
+    :ivar swap: money
+    :ivar fee: money
+    :ivar storage: money
+    :ivar market_bid: the market's at that moment
+    :ivar market_ask: the market's at that moment
+    :ivar market_last: the market's at that moment
+    :ivar reason: why it came to be: the client, a stop loss, a rollover, …
+    :ivar channel: through what it was made
+    :ivar created_at: with a time zone; None: not set
+    :ivar updated_at: with a time zone; None: not set
+    :ivar extra: what else came, by its wire name
     """
 
     id: int
@@ -172,7 +241,12 @@ class Deal:
 
 @attrs.frozen(kw_only=True)
 class Journal:
-    """An entry of the activity log (specification)."""
+    """An entry of the activity log (specification, which explains none of the fields).
+
+    :ivar channel: through what it was made
+    :ivar created_at: with a time zone; None: not set
+    :ivar extra: what else came, by its wire name
+    """
 
     id: int
     user_id: int
@@ -189,7 +263,12 @@ class Journal:
 class Report:
     """A requested report, ready at ``url`` (specification).
 
-    The values of ``type`` and ``status`` are documented nowhere: they stay the integer or string that came.
+    The specification explains none of the fields. Of one that is left out here, no more is known.
+
+    :ivar type: its values are documented nowhere: the integer or string that came
+    :ivar status: likewise
+    :ivar url: the link to it
+    :ivar extra: what else came, by its wire name
     """
 
     id: int
@@ -232,8 +311,16 @@ class SessionLogout:
 class Quote:
     """A price frame (vendor SDK): the newest prices of one symbol.
 
-    Columns that the server left out or empty are None. Columns beyond the known ones are in ``extra`` as text, by
-    the name that the ``price_columns`` setting gives them, or else by their position from 0: ``{"7": "0.1"}``.
+    Columns that the server left out or empty are None. In which unit ``volume`` is, and of what time it, ``high`` and
+    ``low`` are, is documented nowhere. When it came, the event says: ``event.received_at``.
+
+    :ivar bid: in the symbol's quote currency, as all prices
+    :ivar ask: price
+    :ivar last: price
+    :ivar high: price
+    :ivar low: price
+    :ivar extra: the columns beyond the known ones as text, by the name that the ``price_columns`` setting gives them,
+        or else by their position from 0: ``{"7": "0.1"}``
     """
 
     symbol_id: int
@@ -250,8 +337,10 @@ class Quote:
 class ProfitUpdate:
     """A profit frame (vendor SDK): the floating profit of one open position, in the deposit currency.
 
-    ``profit`` and ``total_profit`` as in :class:`Position`. Further columns are in ``extra`` as text, by their
-    position from 0.
+    :ivar position_id: the position's ``id``
+    :ivar profit: as of :class:`Position`
+    :ivar total_profit: as of :class:`Position`
+    :ivar extra: further columns as text, by their position from 0
     """
 
     position_id: int
@@ -263,10 +352,17 @@ class ProfitUpdate:
 @attrs.frozen(kw_only=True)
 class TradingAccount:
     """The account's own figures, as the server counts them (the vendor SDK names the call, not its fields; what the
-    server leaves out is None).
+    server leaves out is None). Of a field that is left out below, no more is known than its name.
 
-    Money is in ``currency``. ``equity`` is ``balance + credit + profit``, ``margin_free`` is ``equity - margin``, and
-    ``margin_level`` is ``equity`` in percent of ``margin``.
+    :ivar currency: the deposit currency, in which all money here is: ``"USD"``
+    :ivar balance: money
+    :ivar credit: money
+    :ivar profit: money
+    :ivar equity: ``balance + credit + profit``
+    :ivar margin: money
+    :ivar margin_free: ``equity - margin``
+    :ivar margin_level: ``equity`` in percent of ``margin``
+    :ivar extra: what else came, by its wire name
     """
 
     id: Optional[int] = None
@@ -286,7 +382,16 @@ class TradingAccount:
 
 @attrs.frozen(kw_only=True)
 class Candle:
-    """The prices of one period (vendor SDK): ``time`` is when it begins."""
+    """The prices of one period (vendor SDK, which names the fields and explains none).
+
+    :ivar time: when the period begins, with a time zone
+    :ivar open: the first price, in the symbol's quote currency, as all prices
+    :ivar high: the highest
+    :ivar low: the lowest
+    :ivar close: the last; of the period that is not over, so far
+    :ivar volume: in what unit is documented nowhere; None: not told
+    :ivar extra: what else came, by its wire name
+    """
 
     time: datetime
     open: float

@@ -231,4 +231,4 @@ class Trader:
         self._inform("The market is open.")
 
     def _say_error(self) -> None:
-        self._warn("Your last request took too long.")
+        self._warn("A simulated error: nothing is wrong.")
