@@ -133,7 +133,7 @@ class Account:
         self._was_loaded = False
         # The number of the load whose snapshot is waited for.
         self._loading = 0
-        #: The number of the load that was heard of last.
+        #: The number of the load of which all is in here that there is.
         self.load_taken = 0
         #: Called when events are known to be missing, on the thread that delivers: loading anew would help.
         self.on_doubt: Callable[[], None] = lambda: None
@@ -438,9 +438,13 @@ class Account:
         return attrs.evolve(event, data=None)
 
     def _load(self, event: Event) -> Instead:
-        load: Load = event.data
+        instead = self._take_in(event.data, event)
+        # Last: who waits for it sees what has come of it.
+        self.load_taken = event.data.number
+        return instead
+
+    def _take_in(self, load: Load, event: Event) -> Instead:
         snapshot, load.snapshot = load.snapshot, None
-        self.load_taken = load.number
         if snapshot is None:
             # Another one has begun since, and what comes of that is said.
             return False
@@ -523,10 +527,11 @@ class Account:
 
     def _give_up_loading(self, event: Event) -> Event:
         load: Load = event.data
-        self.load_taken = load.number or self.load_taken
         self._stop_valuing()
         self._stop_watching()
         self._standing.give_up(event.received_at, load.error)
+        # Last: who waits for it sees why it failed.
+        self.load_taken = load.number or self.load_taken
         return attrs.evolve(event, data=load.error)
 
     def _stop_valuing(self) -> None:

@@ -132,7 +132,7 @@ class Synchronizer:
     def is_settled(self, taken: int) -> bool:
         """Whether nothing more is to come by itself, as things stand.
 
-        :param taken: the number of the load that the mirror heard of last
+        :param taken: the number of the load that the mirror took in last
         """
         with self._changed:
             if not self._is_open:
