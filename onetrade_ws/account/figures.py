@@ -11,7 +11,7 @@ nowhere but where the account's rules round.
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
-from typing import ContextManager, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import ContextManager, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import attrs
 
@@ -41,8 +41,10 @@ class Figures:
     :ivar currency: the deposit currency
     :ivar balance: as the server said, and from then on changed by the ``profit`` of each deal, and by what a correction
         changes of it. Not known after a deal whose effect is not: one of an unknown side or of credit; one whose
-        ``profit`` is not ``profit_raw`` with swap and charges; a correction of a deal that was not known; any deal
-        where the server does not tell of its deals over HTTP
+        ``profit`` is not ``profit_raw`` with swap and charges; a correction of a deal that was not known; one that came
+        while the snapshot was taken, differs from it and does not say when it was made; any deal where the server does
+        not tell of its deals over HTTP. In one rare case it may be wrong until the next snapshot: when of two deals
+        that cancel each other out the snapshot's list of deals was made in between
     :ivar credit: as the server said; not known after a deal of credit
     :ivar profit: the sum of the open positions' ``total_profit``. Of each: as the server said last; or, when quotes are
         newer than that, by them, where the same calculation with the quotes of then gives what the server said then,
@@ -177,6 +179,8 @@ class Valuation:
         self._figures: Optional[Figures] = None
         # The positions that events have told of since a snapshot was asked for; None: none is asked for.
         self._since: Optional[List[Position]] = None
+        # The deals of which they have told a correction since then.
+        self._corrected: Set[int] = set()
         # Whether something of deals or of positions could not be read since the snapshot was asked for.
         self._misses_deals = self._misses_positions = False
 
@@ -185,6 +189,7 @@ class Valuation:
     def begin(self) -> None:
         """A snapshot is asked for."""
         self._since = []
+        self._corrected.clear()
         self._misses_deals = self._misses_positions = False
 
     def load(
@@ -206,6 +211,7 @@ class Valuation:
         :param at: when it came, seconds since the epoch
         """
         since, self._since = self._since or [], None
+        corrected, self._corrected = self._corrected, set()
         account = snapshot.account
         if account is None:
             self.stop()
@@ -220,7 +226,7 @@ class Valuation:
             ledger.balance = None
         for deal in deals:
             if deal is not None:
-                ledger.book(deal, is_new=True)
+                ledger.book_since(deal, deal.id in corrected)
         margins = Margins(pricing, exact(account.leverage), told.margin)
         has_moved = bool(has_floated or since)
         with localcontext(ARITHMETIC):
@@ -258,6 +264,7 @@ class Valuation:
     def stop(self) -> None:
         """What comes from here on is not all there is: stay as it is until the next snapshot."""
         self._since = None
+        self._corrected.clear()
         asked = self._ask()
         if asked is not None:
             self._settle(asked, asked.calculate()[0])
@@ -287,6 +294,8 @@ class Valuation:
 
     def put_deal(self, deal: Deal, is_new: bool, at: float) -> None:
         """A deal was made, or corrected."""
+        if self._since is not None and not is_new:
+            self._corrected.add(deal.id)
         books = self._books
         if books is not None:
             self._version += 1

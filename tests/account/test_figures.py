@@ -310,6 +310,49 @@ def test_what_the_snapshot_says_of_a_deal_is_not_undone_by_an_event_that_is_olde
     assert mirror.figures.balance == 10_000.0
 
 
+def test_a_correction_that_does_not_say_when_is_an_event_all_the_same() -> None:
+    mirror = Mirror()
+    mirror.load(told(**NO_POSITION), deals=(deal(profit=48.0, fee=2.0, updated_at=EARLY),))
+    mirror.tell(EventMessageType.DEALS_UPDATE, deal(profit=49.0, fee=1.0))
+    assert mirror.figures.balance == 10_001.0
+
+
+@pytest.mark.parametrize(
+    ("corrected_at", "told_at", "balance"),
+    [
+        (None, None, None),
+        (None, EARLY, None),
+        # The snapshot's was never corrected.
+        (EARLY, None, 9999.0),
+        (EARLY + timedelta(seconds=1), EARLY, 9999.0),
+        (EARLY, EARLY + timedelta(seconds=1), 10_000.0),
+    ],
+)
+def test_a_correction_of_while_the_snapshot_was_taken_may_be_in_it(
+    corrected_at: Optional[datetime], told_at: Optional[datetime], balance: Optional[float]
+) -> None:
+    mirror = Mirror()
+    mirror.begin()
+    mirror.tell(EventMessageType.DEALS_UPDATE, deal(profit=49.0, fee=1.0, updated_at=corrected_at))
+    account = told(**NO_POSITION)
+    deals = (deal(updated_at=told_at),)
+    mirror.end(Snapshot(taken_at=0.0, account=account, orders=(), positions=(), deals=deals))
+    assert mirror.figures.balance == balance
+    mirror.load(account, deals=deals)
+    assert mirror.figures.balance == 10_000.0
+
+
+def test_the_same_correction_in_both_is_in_the_balance() -> None:
+    mirror = Mirror()
+    mirror.begin()
+    corrected = deal(profit=49.0, fee=1.0)
+    mirror.tell(EventMessageType.DEALS_UPDATE, corrected)
+    mirror.end(
+        Snapshot(taken_at=0.0, account=told(**NO_POSITION), orders=(), positions=(), deals=(corrected,))
+    )
+    assert mirror.figures.balance == 10_000.0
+
+
 def test_deals_of_while_the_snapshot_was_taken_count_once() -> None:
     mirror = Mirror()
     mirror.begin()

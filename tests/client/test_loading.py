@@ -117,6 +117,57 @@ def test_what_an_event_could_not_tell_is_loaded(
         client.disconnect()
 
 
+# -- events that do not say when ---------------------------------------------------------------------------------------
+
+
+def test_an_event_that_does_not_say_when_is_not_undone(make_client: MakeClient, simulator: Simulator) -> None:
+    gate = Gate()
+    with Relay(simulator, gate) as relay:
+        client = make_client(snapshot=True, http_url=relay.url)
+        connect(client, simulator)
+        order = simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+        current(client)
+        order = simulator.update_order(order["id"], comment="changed")
+        catch_up(client, simulator)
+        gate.closed = True
+        client.resync()
+        assert gate.waiting.wait(TIMEOUT)
+        canceled = {**order, "status": OrderStatus.CANCELED.value, "updated_at": None}
+        simulator.emit("orders_cancel", canceled)
+        catch_up(client, simulator)
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            gate.opened.set()
+        current(client)
+        assert client.account.orders[order["id"]].status is OrderStatus.CANCELED
+        client.disconnect()
+
+
+def test_a_list_that_does_not_say_when_is_taken_all_the_same(
+    make_client: MakeClient, simulator: Simulator
+) -> None:
+    def leave_out(path: str, status: int, body: bytes) -> Tuple[int, bytes]:
+        if path.endswith("/orders"):
+            content = json.loads(body)
+            for order in content["data"]:
+                order["updated_at"] = None
+                order["comment"] = "of the list"
+            body = json.dumps(content).encode()
+        return status, body
+
+    with Relay(simulator, leave_out) as relay:
+        client = make_client(snapshot=True, http_url=relay.url)
+        connect(client, simulator)
+        current(client)
+        order = simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+        simulator.update_order(order["id"], comment="of the event")
+        catch_up(client, simulator)
+        assert client.account.orders[order["id"]].comment == "of the event"
+        client.resync()
+        current(client)
+        assert client.account.orders[order["id"]].comment == "of the list"
+        client.disconnect()
+
+
 # -- more history than is kept -----------------------------------------------------------------------------------------
 
 
