@@ -11,7 +11,19 @@ nowhere but where the account's rules round.
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
-from typing import ContextManager, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import (
+    Container,
+    ContextManager,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 import attrs
 
@@ -302,13 +314,12 @@ class Valuation:
             self._updated_at = at
             books.put_deal(deal, is_new)
 
-    def miss(self, event_type: Optional[str], at: float) -> None:
-        """An event could not be read.
+    def miss(self, names: Container[str], at: float) -> None:
+        """An event was not understood.
 
-        :param event_type: None: it is not known which
+        :param names: the collections that it tells of
         """
-        misses_deals = event_type is None or event_type.startswith("deals_")
-        misses_positions = event_type is None or event_type.startswith("positions_")
+        misses_deals, misses_positions = "deals" in names, "positions" in names
         self._misses_deals = self._misses_deals or misses_deals
         self._misses_positions = self._misses_positions or misses_positions
         if self._books is not None and (misses_deals or misses_positions):

@@ -62,8 +62,8 @@ def merge(
 
     An event is never undone by an older snapshot: of an object that an event told of while the snapshot was taken, the
     snapshot's word counts only where both say when it was updated, and the snapshot later. Of any other it counts,
-    unless both say that and the snapshot's is older; what is over it brings back to life only if it is newer. What the snapshot does not mention has gone, unless an event told of it meanwhile, or it is over:
-    servers forget that.
+    unless both say that and the snapshot's is older; what is over it brings back to life only if it is newer. What
+    the snapshot does not mention has gone, unless an event told of it meanwhile, or it is over: servers forget that.
 
     :param known: the objects by id
     :param told: those of the snapshot

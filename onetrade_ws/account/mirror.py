@@ -299,7 +299,11 @@ class Account:
     def consumer(self, event_type: EventType) -> Optional[Callable[[Event], Instead]]:
         """What takes in events of a type, and gives what observers get in their place, if it is something else (False:
         nothing); None where they concern nothing here."""
-        return self._consumers.get(event_type)
+        consume = self._consumers.get(event_type)
+        # Brokers add types before clients know them. What one of these has done to the account is not known.
+        if consume is None and not isinstance(event_type, (EventMessageType, ClientEventType)):
+            return self._note_unknown if _told_of_by(event_type) else None
+        return consume
 
     def _put_quote(self, event: Event) -> None:
         # Without the lock: adding to a dict is one step, and so is copying one whose keys are integers.
@@ -379,11 +383,19 @@ class Account:
     def _note_missed(self, event: Event) -> None:
         event_type: Optional[str] = event.data.event_type
         # A record, of prices or of a profit, which the next one makes up for.
-        if event_type is None and not event.raw.lstrip().startswith(b"{"):
-            return
+        if event_type is not None or event.raw.lstrip().startswith(b"{"):
+            self._miss(_told_of_by(event_type), event.received_at, event.data)
+
+    def _note_unknown(self, event: Event) -> None:
+        event_type = str(event.type)
+        reason = DecodeError("$.type", "unknown", event.raw, event_type)
+        self._miss(_told_of_by(event_type), event.received_at, reason)
+
+    def _miss(self, names: Sequence[str], now: float, reason: OneTradeError) -> None:
+        """An event was not understood that tells of these."""
         with self._lock:
-            self._valuation.miss(event_type, event.received_at)
-        self._doubt(_told_of_by(event_type), event.received_at, event.data)
+            self._valuation.miss(names, now)
+        self._doubt(names, now, reason)
 
     def _doubt(self, names: Sequence[str], now: float, reason: OneTradeError) -> None:
         if names:

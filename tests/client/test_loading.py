@@ -117,6 +117,45 @@ def test_what_an_event_could_not_tell_is_loaded(
         client.disconnect()
 
 
+@pytest.mark.parametrize(
+    ("event_type", "name"),
+    [("orders_fill", "orders"), ("positions_delete", "positions"), ("deals_delete", "deals")],
+)
+def test_what_an_event_of_an_unknown_type_has_done_is_loaded(
+    make_client: MakeClient, simulator: Simulator, event_type: str, name: str
+) -> None:
+    order = simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+    client = make_client(snapshot=True)
+    found: List[CollectionStatus] = []
+    client.subscribe(event_type, lambda _: found.append(client.account.status[name]))
+    connect(client, simulator)
+    current(client)
+    catch_up(client, simulator)
+    with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT) as resynced:
+        simulator.emit(event_type, {**order, "status": OrderStatus.FILLED.value})
+    (doubtful,) = found
+    assert doubtful.state is SyncState.STALE
+    assert isinstance(doubtful.reason, DecodeError)
+    assert doubtful.reason.event_type == event_type
+    assert resynced.event.data.started_at == doubtful.since
+    current(client)
+    assert state_of(client) is SyncState.CURRENT
+
+
+def test_an_event_of_an_unknown_type_that_is_about_something_else(
+    make_client: MakeClient, simulator: Simulator
+) -> None:
+    client = make_client(snapshot=True)
+    connect(client, simulator)
+    current(client)
+    said = listen(client, *LOADS)
+    with client.expect("ordersmith_greets", timeout=TIMEOUT):
+        simulator.emit("ordersmith_greets", {"id": 1})
+    catch_up(client, simulator)
+    assert {status.state for status in client.account.status.values()} == {SyncState.CURRENT}
+    assert said == []
+
+
 # -- events that do not say when ---------------------------------------------------------------------------------------
 
 
