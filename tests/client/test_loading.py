@@ -516,6 +516,38 @@ def test_a_server_that_asks_for_patience_gets_it(
     assert lines[0].endswith("trying again in 3600.0 s")
 
 
+def test_a_server_that_allows_few_calls_at_once(
+    make_client: MakeClient, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in ("positions", "deals", "symbols"):
+        simulator.refuse_calls(429, "slowly", path=path, headers={"Retry-After": "0"})
+    client = make_client(snapshot=True)
+    said = listen(client, *LOADS)
+    connect(client, simulator)
+    current(client)
+    assert [event.type for event in said] == [ClientEventType.RESYNCING, ClientEventType.RESYNCED]
+    # It goes on where it was stopped.
+    asked_for = [
+        calls(simulator, path) for path in ("orders", "orders/history", "positions", "deals", "symbols")
+    ]
+    assert asked_for == [1, 1, 2, 2, 2]
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3
+    assert all("HTTP 429: slowly; trying again in" in line for line in lines)
+
+
+def test_a_server_that_does_not_say_how_long_is_not_asked_again_at_once(
+    make_client: MakeClient, simulator: Simulator
+) -> None:
+    simulator.refuse_calls(429, "slowly", path="symbols")
+    client = make_client(snapshot=True)
+    said = listen(client, *LOADS)
+    connect(client, simulator)
+    current(client)
+    assert [event.type for event in said][:2] == [ClientEventType.RESYNCING, ClientEventType.RESYNC_FAILED]
+    assert calls(simulator, "orders") == 2
+
+
 # -- the server has read that account updates are wanted ---------------------------------------------------------------
 
 # So many beats are waited for in which somebody who is not patient would have loaded it.
