@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
+import random
 import threading
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 
@@ -27,7 +29,7 @@ from onetrade_ws import (
     SideType,
     SyncState,
 )
-from onetrade_ws.account import mirror
+from onetrade_ws.account import mirror, synchronizer
 from onetrade_ws.connection.heartbeat import Heartbeat
 from onetrade_ws.connection.link import Link
 from onetrade_ws.protocol.snapshot import Snapshot
@@ -533,7 +535,7 @@ def test_a_server_that_allows_few_calls_at_once(
     assert asked_for == [1, 1, 2, 2, 2]
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
-    assert all("HTTP 429: slowly; trying again in" in line for line in lines)
+    assert all("HTTP 429: slowly; it asks to wait for 0 s; trying again in" in line for line in lines)
 
 
 def test_a_server_that_does_not_say_how_long_is_not_asked_again_at_once(
@@ -546,6 +548,56 @@ def test_a_server_that_does_not_say_how_long_is_not_asked_again_at_once(
     current(client)
     assert [event.type for event in said][:2] == [ClientEventType.RESYNCING, ClientEventType.RESYNC_FAILED]
     assert calls(simulator, "orders") == 2
+
+
+class Broken(ReconnectPolicy):
+    """A policy of the program's own making, with a bug in it."""
+
+    def delay(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
+        raise ValueError("a bug of the program's")
+
+
+@pytest.mark.parametrize("is_doubted", [False, True])
+def test_a_policy_that_raises_ends_no_loading(
+    make_client: MakeClient,
+    simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    is_doubted: bool,
+) -> None:
+    monkeypatch.setattr(synchronizer, "_PATIENCE", 0.01)
+    if not is_doubted:
+        simulator.refuse_calls(500, "busy")
+    client = make_client(snapshot=True, reconnect=Broken())
+    connect(client, simulator)
+    current(client)
+    if is_doubted:
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            simulator.emit("orders_update", {"id": "five"})
+        current(client)
+    (line,) = [record for record in caplog.records if "policy failed" in record.getMessage()]
+    assert line.exc_info is not None
+    assert isinstance(line.exc_info[1], ValueError)
+
+
+def test_it_is_logged_that_it_was_loaded_after_all(
+    make_client: MakeClient, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "onetrade_ws.account")
+    simulator.refuse_calls(503, "down", times=2)
+    client = make_client(snapshot=True)
+    connect(client, simulator)
+    current(client)
+    for _ in range(2):
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            client.resync()
+    client.disconnect()
+    lines = [record.getMessage() for record in caplog.records if record.name == "onetrade_ws.account"]
+    assert [line.partition(":")[0] for line in lines] == [
+        "the account could not be loaded",
+        "the account could not be loaded",
+        "the account has been loaded",
+    ]
 
 
 # -- the server has read that account updates are wanted ---------------------------------------------------------------
