@@ -3,9 +3,10 @@ arithmetic. No thread, no I/O, no clock.
 
 Each figure has a rule, and each rule is applied only where it gives what the server itself says at the snapshot, to the
 cent; a figure that no rule gives stays the server's while nothing that it depends on has changed, and is None after
-that. One rule is taken for granted where the snapshot can neither prove nor disprove it: that the account's profit is
-the sum of the positions'. :mod:`~onetrade_ws.account.rules` has all of it. It is calculated in decimals, and rounded
-nowhere but where the account's rules round.
+that. Rules are taken for granted where the snapshot can neither prove nor disprove them: that the account's profit is
+the sum of the positions'; and, where nothing is open, those of the margin and its level.
+:mod:`~onetrade_ws.account.rules` has all of it. It is calculated in decimals, and rounded nowhere but where the
+account's rules round.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import (
 
 import attrs
 
+from ..protocol.drafts import copier_of
 from ..protocol.enums import PositionStatus
 from ..protocol.models import Deal, Position, Quote, TradingAccount
 from ..protocol.snapshot import Snapshot
@@ -61,19 +63,22 @@ class Figures:
     :ivar profit: the sum of the open positions' ``total_profit``. Of each: as the server said last; or, when quotes are
         newer than that, by them, where the same calculation with the quotes of then gives what the server said then,
         to the cent. Not known where the positions are not; and between a deal and what it makes of its position, which
-        come one after the other. That the sum is what the server means by the account's profit is the one thing that
-        is taken for granted: prices may move between the calls of the snapshot, and a sum that differs then proves
+        come one after the other. That the sum is what the server means by the account's profit is taken for
+        granted: prices may move between the calls of the snapshot, and a sum that differs then proves
         nothing. It is not where the snapshot shows otherwise: nothing was told of profits or positions while it was
         taken, and the account's profit is the sum of the ``profit`` of each, without charges. Then it is the
         server's until the sum changes
     :ivar equity: ``balance + credit + profit``
     :ivar margin: the sum of ``volume_current * contract_size * price_open * rate_margin / leverage`` of each open
         position, rounded. Where that is not the server's own margin: the server's, until a position is opened, closed
-        or changes its volume
+        or changes its volume. Where nothing was open at the snapshot the rule could not be tried, and is taken for
+        granted
     :ivar margin_free: ``equity - margin``
     :ivar margin_level: ``equity`` in percent of ``margin``, rounded to two decimals; without any margin what the server
-        said when there was none, or else 0
-    :ivar is_computed: False: all of it is the server's own word. True: it was calculated from what came since
+        said when there was none, or else 0. Where there was no margin at the snapshot, this rule is taken for granted,
+        too
+    :ivar is_computed: False: all of it is the server's own word, and what came since has changed nothing. True: it was
+        calculated from that
     :ivar updated_at: when the newest of what it was made of came, seconds since the epoch
     """
 
@@ -87,6 +92,10 @@ class Figures:
     margin_level: Optional[float] = None
     is_computed: bool
     updated_at: float
+
+
+# In a still market, what comes changes nothing but this.
+_with_moment = copier_of(Figures, "updated_at")
 
 
 class _Asked(NamedTuple):
@@ -392,6 +401,8 @@ class Valuation:
                     is_computed=True,
                     updated_at=asked.updated_at,
                 )
+            elif self._figures is not None:
+                self._figures = _with_moment(self._figures, asked.updated_at)
         return self._figures
 
 

@@ -336,8 +336,7 @@ class Account:
         reason = DecodeError(
             "$.data.id", f"{LIVE_LIMIT} others came while the account was loaded", event.raw, str(event.type)
         )
-        with self._lock:
-            self._valuation.stop()
+        self._stop_valuing()
         self._stop_watching()
         self.on_doubt()
         self._standing.give_up(event.received_at, reason)

@@ -255,6 +255,18 @@ def test_a_part_that_is_not_offered(
     assert 3 in {order.symbol_id for order in client.account.orders.values()}
 
 
+def test_what_is_not_offered_is_not_what_was_missed(make_client: MakeClient, simulator: Simulator) -> None:
+    simulator.refuse_calls(404, path="deals", times=None)
+    client = make_client(snapshot=True)
+    said = listen(client, ClientEventType.GAP)
+    with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+        connect(client, simulator)
+    for number in range(2):
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT) as resynced:
+            simulator.drop()
+        assert resynced.event.data.started_at == said[number].event.data.started_at
+
+
 # -- waiting -----------------------------------------------------------------------------------------------------------
 
 
