@@ -96,8 +96,9 @@ class Account:
 
     It is kept over reconnects and ``connect()`` calls. Each time that a connection has been made it is compared with
     the server over HTTP, unless ``snapshot=False`` was said or the server does not offer that; :attr:`status` says how
-    far it can be relied on. Otherwise it knows what it was told since the client was made, and what happened while the
-    client was deaf (a ``GAP`` event) is not in it. Journal, reports and notifications come by events alone.
+    far it can be relied on. If it is not compared, it knows what it was told since the client was made, and what
+    happened while the client was deaf (a ``GAP`` event) is not in it. Journal, reports and notifications come by
+    events alone.
 
     :param history_limit: how many finished orders, closed positions, deals, reports, journal entries and
         notifications are kept, of each. Live orders and positions are all kept, up to 250,000 of each, and quotes of
@@ -257,22 +258,23 @@ class Account:
 
     @property
     def session_logged_out(self) -> bool:
-        """Whether our session was logged out from another place (the document's ``setSessionLoggedOut``)."""
+        """Whether our session was logged out from another place (``setSessionLoggedOut`` in the web client)."""
         return self._session_logged_out
 
     @property
     def two_tabs_detected(self) -> bool:
-        """Whether another program or browser tab holds our session (``setTwoTabsDetected``)."""
+        """Whether another program or browser tab holds our session (``setTwoTabsDetected`` in the web client)."""
         return self._two_tabs_detected
 
     @property
     def reconnecting(self) -> bool:
-        """Whether the connection was lost and is being restored (``setWSReconnect``)."""
+        """Whether the connection was lost and is being restored (``setWSReconnect`` in the web client)."""
         return self._reconnecting
 
     @property
     def connection_state(self) -> ConnectionState:
-        """The connection's state as of the last event delivered (``setWSStatus``). ``client.state`` may be ahead."""
+        """The connection's state as of the last event delivered (``setWSStatus`` in the web client). ``client.state``
+        may be ahead."""
         return self._connection_state
 
     def to_frame(self, name: str, *, extra: bool = False) -> DataFrame:
@@ -293,6 +295,11 @@ class Account:
         if name == "account":
             found = [] if found is None else [found]
         return to_frame(found, model, extra=extra)
+
+    def __repr__(self) -> str:
+        states = {status.state.name for status in self.status.values()}
+        how = states.pop() if len(states) == 1 else "partly CURRENT"
+        return f"<Account {len(self.active_orders)} orders, {len(self.open_positions)} positions, {how}>"
 
     # -- updating: on the thread that delivers --------------------------------------------------------------
 

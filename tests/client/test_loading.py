@@ -158,6 +158,28 @@ def test_an_event_of_an_unknown_type_that_is_about_something_else(
     assert said == []
 
 
+# -- how it shows itself -----------------------------------------------------------------------------------------------
+
+
+def test_the_account_in_a_few_words(make_client: MakeClient, simulator: Simulator) -> None:
+    simulator.place_order(1, SideType.BUY, 1)
+    simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+    client = make_client(snapshot=True)
+    assert repr(client.account) == "<Account 0 orders, 0 positions, STALE>"
+    connect(client, simulator)
+    current(client)
+    assert repr(client.account) == "<Account 1 orders, 1 positions, CURRENT>"
+    client.disconnect()
+
+
+def test_an_account_that_is_not_offered_in_full(make_client: MakeClient, simulator: Simulator) -> None:
+    simulator.refuse_calls(404, path="deals", times=None)
+    client = make_client(snapshot=True)
+    with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+        connect(client, simulator)
+    assert repr(client.account) == "<Account 0 orders, 0 positions, partly CURRENT>"
+
+
 # -- events that do not say when ---------------------------------------------------------------------------------------
 
 

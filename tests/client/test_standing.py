@@ -413,8 +413,9 @@ def test_who_waits_in_vain_is_told_why(make_client: MakeClient, simulator: Simul
     client = make_client(snapshot=True, reconnect=ReconnectPolicy(initial_delay=3600, max_delay=3600))
     with client.expect(ClientEventType.RESYNC_FAILED, timeout=TIMEOUT) as failed:
         client.connect()
-    with pytest.raises(WaitTimeoutError):
-        client.wait_until_current(0.05)
+    with pytest.raises(WaitTimeoutError, match=r"; the last trouble: .*HTTP 503: down") as caught:
+        client.wait_until_current(0)
+    assert caught.value.last_error is failed.event.data
     for status in client.account.status.values():
         assert status.reason is failed.event.data
     assert isinstance(failed.event.data, ServerError)
