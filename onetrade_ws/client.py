@@ -23,6 +23,7 @@ from .errors import (
     CallbackThreadError,
     ConfigurationError,
     NotConnectedError,
+    WaitTimeoutError,
     detached,
 )
 from .health import Health, HealthStatus
@@ -395,6 +396,7 @@ class OneTradeClient:
         :param timeout: seconds; None: the ``connect_timeout`` setting
         :returns: the oldest first, each once; none where there were no prices. A pause of more than a month, for a
             server that looks no further back at a time, is the beginning
+        :raises TypeError: when a time is no datetime
         :raises ValueError: when a time has no time zone, or the resolution is neither
         :raises UnknownSymbolError: when no symbol has this name; it lists those that look like it
         :raises ServerError: when the server refuses: a symbol or a resolution that it does not know, for example
@@ -402,6 +404,9 @@ class OneTradeClient:
         :raises NetworkError: when no answer comes in time
         :raises ConnectionLostError: when :meth:`disconnect` is called meanwhile
         """
+        for name, moment in (("from_", from_), ("to", to)):
+            if not isinstance(moment, datetime) and (moment is not None or name == "from_"):
+                raise TypeError(f"{name}={moment!r}: a datetime with a time zone")
         deadline = self._http_deadline(timeout)
         symbol_id = self._directory.id_of(symbol, deadline)
         return self._connection.ask(lambda trader: trader.candles(symbol_id, from_, to, resolution, deadline))
@@ -416,6 +421,7 @@ class OneTradeClient:
         :param order: the requoted order, as the event or :attr:`account` has it
         :param accept: whether to trade at ``order.price_order``
         :param timeout: seconds; None: the ``connect_timeout`` setting
+        :raises TypeError: when it is no order but its id, say
         :raises RequoteOverError: the order does not wait for an answer any more: too late
         :raises RequoteRefusedError: the server refuses the answer
         :raises UnknownOrderError: the server knows no such order
@@ -424,6 +430,8 @@ class OneTradeClient:
         :raises ServerError: the server is in trouble, or refuses the credentials (:exc:`.AuthenticationError`)
         :raises NetworkError: the server could not be asked
         """
+        if not isinstance(order, Order):
+            raise TypeError(f"order={order!r}: an Order, as the event or client.account.orders has it")
         account, deadline = self._account.account, self._http_deadline(timeout)
         user_id = None if account is None else account.user_id
         self._connection.ask(
@@ -539,8 +547,8 @@ class OneTradeClient:
         With ``dispatch="manual"`` callbacks run meanwhile, on this thread.
 
         :param timeout: seconds; None: as long as it takes
-        :raises WaitTimeoutError: when it was not in time; ``RESYNC_FAILED`` says why, and so does ``account.status``
-            until the next attempt
+        :raises WaitTimeoutError: when it was not in time; its ``last_error`` says why the last attempt failed, where
+            one did
         :raises NotFoundError: when the server does not offer the account, or a part of it, over HTTP
         :raises AuthenticationError: when the server refuses the credentials
         :raises NotConnectedError: when the client is not connected
@@ -560,13 +568,22 @@ class OneTradeClient:
         if self._is_settled():
             stream.close()
         else:
-            expectation.wait()
+            self._wait_until_settled(expectation)
         if not self._connection.outgoing.wants_account:
             raise AccountUpdatesStoppedError
         for status in self._account.status.values():
             if status.reason is not None:
                 # A copy: what it is raised through would stay with the one that the status keeps.
                 raise copy.copy(status.reason)
+
+    def _wait_until_settled(self, expectation: Expectation) -> None:
+        try:
+            expectation.wait()
+        except WaitTimeoutError as error:
+            problem = WaitTimeoutError(error.what, error.timeout, self._synchronizer.trouble)
+        else:
+            return
+        raise problem
 
     def _is_settled(self, _: object = None) -> bool:
         return self._synchronizer.is_settled(self._account.load_taken)

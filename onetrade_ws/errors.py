@@ -194,17 +194,20 @@ class WaitTimeoutError(OneTradeError, TimeoutError):
 
     :ivar what: the event type, in words
     :ivar timeout: seconds
+    :ivar last_error: of an account that was waited for, why it could not be loaded when that was tried last; else None
     """
 
-    def __init__(self, what: str, timeout: float) -> None:
+    def __init__(self, what: str, timeout: float, last_error: Optional[OneTradeError] = None) -> None:
         super().__init__()
         # Not through OSError, which TimeoutError is: it would take them for an errno and its text.
-        self.args = (what, timeout)
+        self.args = (what, timeout, last_error)
         self.what = what
         self.timeout = timeout
+        self.last_error = last_error
 
     def __str__(self) -> str:
-        return f"no {self.what} within {self.timeout:g} s"
+        trouble = f"; the last trouble: {self.last_error}" if self.last_error else ""
+        return f"no {self.what} within {self.timeout:g} s{trouble}"
 
 
 class CallbackThreadError(OneTradeError, RuntimeError):
@@ -264,6 +267,8 @@ class UnknownSymbolError(OneTradeError, KeyError):
 
     def __str__(self) -> str:
         meant = f"; did you mean {', '.join(self.near)}?" if self.near else ""
+        if isinstance(self.symbol, str) and self.symbol.isdigit():
+            meant = f": an id is a number, {self.symbol}{meant}"
         return f"there is no symbol {self.symbol!r}{meant}"
 
 

@@ -84,8 +84,13 @@ CASES: List[Tuple[Type[OneTradeError], Dict[str, Any], str]] = [
     ),
     (
         WaitTimeoutError,
-        {"what": "EventMessageType.ORDERS_PLACE", "timeout": 2.5},
+        {"what": "EventMessageType.ORDERS_PLACE", "timeout": 2.5, "last_error": None},
         "no EventMessageType.ORDERS_PLACE within 2.5 s",
+    ),
+    (
+        WaitTimeoutError,
+        {"what": "up-to-date account", "timeout": 2.5, "last_error": LOSS},
+        "no up-to-date account within 2.5 s; the last trouble: the connection was lost: reset by peer",
     ),
     (
         CallbackThreadError,
@@ -178,6 +183,7 @@ CASES: List[Tuple[Type[OneTradeError], Dict[str, Any], str]] = [
         "there is no symbol 'EURUDS'; did you mean EURUSD, EURAUD?",
     ),
     (UnknownSymbolError, {"symbol": 99, "near": ()}, "there is no symbol 99"),
+    (UnknownSymbolError, {"symbol": "1", "near": ()}, "there is no symbol '1': an id is a number, 1"),
     (
         OutcomeUnknownError,
         {"step": "approval", "reason": LOSS},

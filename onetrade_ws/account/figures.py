@@ -3,18 +3,32 @@ arithmetic. No thread, no I/O, no clock.
 
 Each figure has a rule, and each rule is applied only where it gives what the server itself says at the snapshot, to the
 cent; a figure that no rule gives stays the server's while nothing that it depends on has changed, and is None after
-that. One rule is taken for granted where the snapshot can neither prove nor disprove it: that the account's profit is
-the sum of the positions'. :mod:`~onetrade_ws.account.rules` has all of it. It is calculated in decimals, and rounded
-nowhere but where the account's rules round.
+that. Rules are taken for granted where the snapshot can neither prove nor disprove them: that the account's profit is
+the sum of the positions'; and, where nothing is open, those of the margin and its level.
+:mod:`~onetrade_ws.account.rules` has all of it. It is calculated in decimals, and rounded nowhere but where the
+account's rules round.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
-from typing import ContextManager, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Container,
+    ContextManager,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 import attrs
 
+from ..protocol.drafts import copier_of
 from ..protocol.enums import PositionStatus
 from ..protocol.models import Deal, Position, Quote, TradingAccount
 from ..protocol.snapshot import Snapshot
@@ -41,25 +55,30 @@ class Figures:
     :ivar currency: the deposit currency
     :ivar balance: as the server said, and from then on changed by the ``profit`` of each deal, and by what a correction
         changes of it. Not known after a deal whose effect is not: one of an unknown side or of credit; one whose
-        ``profit`` is not ``profit_raw`` with swap and charges; a correction of a deal that was not known; any deal
-        where the server does not tell of its deals over HTTP
+        ``profit`` is not ``profit_raw`` with swap and charges; a correction of a deal that was not known; one that came
+        while the snapshot was taken, differs from it and does not say when it was made; any deal where the server does
+        not tell of its deals over HTTP. In one rare case it may be wrong until the next snapshot: when of two deals
+        that cancel each other out the snapshot's list of deals was made in between
     :ivar credit: as the server said; not known after a deal of credit
     :ivar profit: the sum of the open positions' ``total_profit``. Of each: as the server said last; or, when quotes are
         newer than that, by them, where the same calculation with the quotes of then gives what the server said then,
         to the cent. Not known where the positions are not; and between a deal and what it makes of its position, which
-        come one after the other. That the sum is what the server means by the account's profit is the one thing that
-        is taken for granted: prices may move between the calls of the snapshot, and a sum that differs then proves
+        come one after the other. That the sum is what the server means by the account's profit is taken for
+        granted: prices may move between the calls of the snapshot, and a sum that differs then proves
         nothing. It is not where the snapshot shows otherwise: nothing was told of profits or positions while it was
         taken, and the account's profit is the sum of the ``profit`` of each, without charges. Then it is the
         server's until the sum changes
     :ivar equity: ``balance + credit + profit``
     :ivar margin: the sum of ``volume_current * contract_size * price_open * rate_margin / leverage`` of each open
         position, rounded. Where that is not the server's own margin: the server's, until a position is opened, closed
-        or changes its volume
+        or changes its volume. Where nothing was open at the snapshot the rule could not be tried, and is taken for
+        granted
     :ivar margin_free: ``equity - margin``
     :ivar margin_level: ``equity`` in percent of ``margin``, rounded to two decimals; without any margin what the server
-        said when there was none, or else 0
-    :ivar is_computed: False: all of it is the server's own word. True: it was calculated from what came since
+        said when there was none, or else 0. Where there was no margin at the snapshot, this rule is taken for granted,
+        too
+    :ivar is_computed: False: all of it is the server's own word, and what came since has changed nothing. True: it was
+        calculated from that
     :ivar updated_at: when the newest of what it was made of came, seconds since the epoch
     """
 
@@ -73,6 +92,10 @@ class Figures:
     margin_level: Optional[float] = None
     is_computed: bool
     updated_at: float
+
+
+# In a still market, what comes changes nothing but this.
+_with_moment = copier_of(Figures, "updated_at")
 
 
 class _Asked(NamedTuple):
@@ -177,6 +200,8 @@ class Valuation:
         self._figures: Optional[Figures] = None
         # The positions that events have told of since a snapshot was asked for; None: none is asked for.
         self._since: Optional[List[Position]] = None
+        # The deals of which they have told a correction since then.
+        self._corrected: Set[int] = set()
         # Whether something of deals or of positions could not be read since the snapshot was asked for.
         self._misses_deals = self._misses_positions = False
 
@@ -185,6 +210,7 @@ class Valuation:
     def begin(self) -> None:
         """A snapshot is asked for."""
         self._since = []
+        self._corrected.clear()
         self._misses_deals = self._misses_positions = False
 
     def load(
@@ -206,6 +232,7 @@ class Valuation:
         :param at: when it came, seconds since the epoch
         """
         since, self._since = self._since or [], None
+        corrected, self._corrected = self._corrected, set()
         account = snapshot.account
         if account is None:
             self.stop()
@@ -220,7 +247,7 @@ class Valuation:
             ledger.balance = None
         for deal in deals:
             if deal is not None:
-                ledger.book(deal, is_new=True)
+                ledger.book_since(deal, deal.id in corrected)
         margins = Margins(pricing, exact(account.leverage), told.margin)
         has_moved = bool(has_floated or since)
         with localcontext(ARITHMETIC):
@@ -258,6 +285,7 @@ class Valuation:
     def stop(self) -> None:
         """What comes from here on is not all there is: stay as it is until the next snapshot."""
         self._since = None
+        self._corrected.clear()
         asked = self._ask()
         if asked is not None:
             self._settle(asked, asked.calculate()[0])
@@ -287,19 +315,20 @@ class Valuation:
 
     def put_deal(self, deal: Deal, is_new: bool, at: float) -> None:
         """A deal was made, or corrected."""
+        if self._since is not None and not is_new:
+            self._corrected.add(deal.id)
         books = self._books
         if books is not None:
             self._version += 1
             self._updated_at = at
             books.put_deal(deal, is_new)
 
-    def miss(self, event_type: Optional[str], at: float) -> None:
-        """An event could not be read.
+    def miss(self, names: Container[str], at: float) -> None:
+        """An event was not understood.
 
-        :param event_type: None: it is not known which
+        :param names: the collections that it tells of
         """
-        misses_deals = event_type is None or event_type.startswith("deals_")
-        misses_positions = event_type is None or event_type.startswith("positions_")
+        misses_deals, misses_positions = "deals" in names, "positions" in names
         self._misses_deals = self._misses_deals or misses_deals
         self._misses_positions = self._misses_positions or misses_positions
         if self._books is not None and (misses_deals or misses_positions):
@@ -372,6 +401,8 @@ class Valuation:
                     is_computed=True,
                     updated_at=asked.updated_at,
                 )
+            elif self._figures is not None:
+                self._figures = _with_moment(self._figures, asked.updated_at)
         return self._figures
 
 

@@ -120,7 +120,7 @@ def to_frame(objects: Iterable[Any], model: type = Candle, *, extra: bool = Fals
     rows = list(objects.values() if isinstance(objects, Mapping) else objects)
     for row in rows:
         if not isinstance(row, model):
-            raise TypeError(f"{type(row).__name__} is not {model.__name__}, of which the frame is to be")
+            raise TypeError(_wrong(type(row), model))
     columns: Dict[str, Series] = {}
     for field in _fields_of(model):
         columns[field.name] = _series(list(map(field.read, rows)), field.dtype)
@@ -134,6 +134,11 @@ def to_frame(objects: Iterable[Any], model: type = Candle, *, extra: bool = Fals
     # With its dtype named: pandas would find one of its own for a column of objects.
     frame.index = pd.Index(index, dtype=index.dtype, name=key)
     return frame
+
+
+def _wrong(given: type, model: type) -> str:
+    wrong = f"{given.__name__} is not {model.__name__}, of which the frame is to be"
+    return f"{wrong}: say to_frame(…, {given.__name__})" if given in _KEYS else wrong
 
 
 class _Field(NamedTuple):

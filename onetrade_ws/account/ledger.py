@@ -8,7 +8,7 @@ from typing import Dict, Iterable, NamedTuple, Optional
 
 from ..protocol.enums import SideType
 from ..protocol.models import Deal
-from .merge import moment_of
+from .merge import is_older
 from .money import ARITHMETIC, ZERO, exact
 
 # Of so many deals it is known what they did to the balance: as many as a server tells of at once, and more.
@@ -44,6 +44,20 @@ class Ledger:
                 if profit is not None:
                     self._booked[deal.id] = _Booked(profit, deal)
 
+    def book_since(self, deal: Deal, is_corrected: bool) -> None:
+        """An event told of a deal while the snapshot was taken: it may be in there or not.
+
+        :param is_corrected: whether an event told of a correction of it, too
+        """
+        before = None if self._booked is None else self._booked.get(deal.id)
+        if before is None:
+            self.book(deal, is_new=True)
+        elif is_corrected and exact(deal.profit) != before.profit:
+            # Only what was never updated says nothing of when. An event may leave it out all the same.
+            if deal.updated_at is None:
+                self.balance = None
+            self.book(deal, is_new=False)
+
     def book(self, deal: Deal, is_new: bool) -> bool:
         """A deal was made, or corrected.
 
@@ -54,8 +68,8 @@ class Ledger:
             self.balance = None
             return False
         before = self._booked.get(deal.id)
-        if before is not None and (profit == before.profit or moment_of(deal) < moment_of(before.deal)):
-            # It is in the balance; or what the snapshot says of it is newer.
+        if before is not None and (is_new or profit == before.profit or is_older(deal, before.deal)):
+            # It is in the balance, corrected since perhaps; or what the snapshot says of it is newer.
             return False
         if (before is None and not is_new) or not _is_net(deal, profit):
             self.balance = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any, Callable, Container, Dict, Iterable, Mapping, NamedTuple, Sequence, TypeVar
+from typing import Any, Callable, Container, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 import attrs
 
@@ -61,9 +61,9 @@ def merge(
     """What a snapshot says that is news.
 
     An event is never undone by an older snapshot: of an object that an event told of while the snapshot was taken, the
-    snapshot's word counts if it is newer by its own time; of any other, unless it is older, or would bring back to
-    life what is over. What the snapshot does not mention has gone, unless an event told of it meanwhile, or it is over:
-    servers forget that.
+    snapshot's word counts only where both say when it was updated, and the snapshot later. Of any other it counts,
+    unless both say that and the snapshot's is older; what is over it brings back to life only if it is newer. What
+    the snapshot does not mention has gone, unless an event told of it meanwhile, or it is over: servers forget that.
 
     :param known: the objects by id
     :param told: those of the snapshot
@@ -80,7 +80,7 @@ def merge(
         if before is None:
             put[identity] = one
             appeared.append(one)
-        elif _is_news(one, before, identity in touched or (is_over(before) and not is_over(one))):
+        elif _is_news(one, before, identity in touched, is_over(before) and not is_over(one)):
             put[identity] = one
             if _differ(before, one):
                 changed.append((before, one))
@@ -93,8 +93,20 @@ def merge(
     return Merged(put, list(vanished), changes)
 
 
-def _is_news(told: Any, known: Any, in_doubt: bool) -> bool:
-    return moment_of(told) > moment_of(known) if in_doubt else moment_of(told) >= moment_of(known)
+def is_older(one: Any, other: Any) -> Optional[bool]:
+    """Whether one report of an object was made before another one; None: they do not both say when."""
+    if one.updated_at is None or other.updated_at is None:
+        return None
+    older: bool = one.updated_at < other.updated_at
+    return older
+
+
+def _is_news(told: Any, known: Any, is_touched: bool, revives: bool) -> bool:
+    if is_touched:
+        return is_older(known, told) is True
+    if revives:
+        return moment_of(told) > moment_of(known)
+    return is_older(told, known) is not True
 
 
 def _differ(one: Any, other: Any) -> bool:

@@ -96,8 +96,9 @@ class Account:
 
     It is kept over reconnects and ``connect()`` calls. Each time that a connection has been made it is compared with
     the server over HTTP, unless ``snapshot=False`` was said or the server does not offer that; :attr:`status` says how
-    far it can be relied on. Otherwise it knows what it was told since the client was made, and what happened while the
-    client was deaf (a ``GAP`` event) is not in it. Journal, reports and notifications come by events alone.
+    far it can be relied on. If it is not compared, it knows what it was told since the client was made, and what
+    happened while the client was deaf (a ``GAP`` event) is not in it. Journal, reports and notifications come by
+    events alone.
 
     :param history_limit: how many finished orders, closed positions, deals, reports, journal entries and
         notifications are kept, of each. Live orders and positions are all kept, up to 250,000 of each, and quotes of
@@ -133,7 +134,7 @@ class Account:
         self._was_loaded = False
         # The number of the load whose snapshot is waited for.
         self._loading = 0
-        #: The number of the load that was heard of last.
+        #: The number of the load of which all is in here that there is.
         self.load_taken = 0
         #: Called when events are known to be missing, on the thread that delivers: loading anew would help.
         self.on_doubt: Callable[[], None] = lambda: None
@@ -257,22 +258,23 @@ class Account:
 
     @property
     def session_logged_out(self) -> bool:
-        """Whether our session was logged out from another place (the document's ``setSessionLoggedOut``)."""
+        """Whether our session was logged out from another place (``setSessionLoggedOut`` in the web client)."""
         return self._session_logged_out
 
     @property
     def two_tabs_detected(self) -> bool:
-        """Whether another program or browser tab holds our session (``setTwoTabsDetected``)."""
+        """Whether another program or browser tab holds our session (``setTwoTabsDetected`` in the web client)."""
         return self._two_tabs_detected
 
     @property
     def reconnecting(self) -> bool:
-        """Whether the connection was lost and is being restored (``setWSReconnect``)."""
+        """Whether the connection was lost and is being restored (``setWSReconnect`` in the web client)."""
         return self._reconnecting
 
     @property
     def connection_state(self) -> ConnectionState:
-        """The connection's state as of the last event delivered (``setWSStatus``). ``client.state`` may be ahead."""
+        """The connection's state as of the last event delivered (``setWSStatus`` in the web client). ``client.state``
+        may be ahead."""
         return self._connection_state
 
     def to_frame(self, name: str, *, extra: bool = False) -> DataFrame:
@@ -294,12 +296,21 @@ class Account:
             found = [] if found is None else [found]
         return to_frame(found, model, extra=extra)
 
+    def __repr__(self) -> str:
+        states = {status.state.name for status in self.status.values()}
+        how = states.pop() if len(states) == 1 else "partly CURRENT"
+        return f"<Account {len(self.active_orders)} orders, {len(self.open_positions)} positions, {how}>"
+
     # -- updating: on the thread that delivers --------------------------------------------------------------
 
     def consumer(self, event_type: EventType) -> Optional[Callable[[Event], Instead]]:
         """What takes in events of a type, and gives what observers get in their place, if it is something else (False:
         nothing); None where they concern nothing here."""
-        return self._consumers.get(event_type)
+        consume = self._consumers.get(event_type)
+        # Brokers add types before clients know them. What one of these has done to the account is not known.
+        if consume is None and not isinstance(event_type, (EventMessageType, ClientEventType)):
+            return self._note_unknown if _told_of_by(event_type) else None
+        return consume
 
     def _put_quote(self, event: Event) -> None:
         # Without the lock: adding to a dict is one step, and so is copying one whose keys are integers.
@@ -332,8 +343,7 @@ class Account:
         reason = DecodeError(
             "$.data.id", f"{LIVE_LIMIT} others came while the account was loaded", event.raw, str(event.type)
         )
-        with self._lock:
-            self._valuation.stop()
+        self._stop_valuing()
         self._stop_watching()
         self.on_doubt()
         self._standing.give_up(event.received_at, reason)
@@ -379,11 +389,19 @@ class Account:
     def _note_missed(self, event: Event) -> None:
         event_type: Optional[str] = event.data.event_type
         # A record, of prices or of a profit, which the next one makes up for.
-        if event_type is None and not event.raw.lstrip().startswith(b"{"):
-            return
+        if event_type is not None or event.raw.lstrip().startswith(b"{"):
+            self._miss(_told_of_by(event_type), event.received_at, event.data)
+
+    def _note_unknown(self, event: Event) -> None:
+        event_type = str(event.type)
+        reason = DecodeError("$.type", "unknown", event.raw, event_type)
+        self._miss(_told_of_by(event_type), event.received_at, reason)
+
+    def _miss(self, names: Sequence[str], now: float, reason: OneTradeError) -> None:
+        """An event was not understood that tells of these."""
         with self._lock:
-            self._valuation.miss(event_type, event.received_at)
-        self._doubt(_told_of_by(event_type), event.received_at, event.data)
+            self._valuation.miss(names, now)
+        self._doubt(names, now, reason)
 
     def _doubt(self, names: Sequence[str], now: float, reason: OneTradeError) -> None:
         if names:
@@ -438,9 +456,13 @@ class Account:
         return attrs.evolve(event, data=None)
 
     def _load(self, event: Event) -> Instead:
-        load: Load = event.data
+        instead = self._take_in(event.data, event)
+        # Last: who waits for it sees what has come of it.
+        self.load_taken = event.data.number
+        return instead
+
+    def _take_in(self, load: Load, event: Event) -> Instead:
         snapshot, load.snapshot = load.snapshot, None
-        self.load_taken = load.number
         if snapshot is None:
             # Another one has begun since, and what comes of that is said.
             return False
@@ -523,10 +545,11 @@ class Account:
 
     def _give_up_loading(self, event: Event) -> Event:
         load: Load = event.data
-        self.load_taken = load.number or self.load_taken
         self._stop_valuing()
         self._stop_watching()
         self._standing.give_up(event.received_at, load.error)
+        # Last: who waits for it sees why it failed.
+        self.load_taken = load.number or self.load_taken
         return attrs.evolve(event, data=load.error)
 
     def _stop_valuing(self) -> None:

@@ -14,9 +14,11 @@ a position's profit by quotes
     without charges, and no event told of a profit or of a position while the snapshot was taken.
 ``margin`` is the sum of the positions'
     Tried on what was open when the snapshot had come, and at each moment while it was taken; if it held at none, again
-    whenever a position changes (:mod:`~onetrade_ws.account.margin`).
+    whenever a position changes (:mod:`~onetrade_ws.account.margin`). Where nothing was open, and the server says that
+    there is no margin, there is nothing to try it on: *taken for granted*.
 ``equity``, ``margin_free``, ``margin_level``
-    Tried on the account's own figures alone.
+    Tried on the account's own figures alone. The level without any margin says nothing of the level with one: that
+    rule is *taken for granted* then.
 
 A figure whose rule does not hold stays the server's while nothing that it depends on is different from then: the profit
 while the sum is what it was at the snapshot; the margin while no position's margin has changed; equity while balance,

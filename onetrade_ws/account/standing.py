@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Mapping, Optional
+from typing import Dict, FrozenSet, Iterable, Mapping, Optional
 
 from ..errors import OneTradeError
 from ..protocol.events import CollectionStatus, SyncState
 from ..protocol.snapshot import PARTS
 
 _CURRENT, _LOADING, _STALE = SyncState.CURRENT, SyncState.LOADING, SyncState.STALE
+
+# The parts that events tell of.
+_TOLD = ("orders", "positions", "deals")
 
 
 class Standing:
@@ -24,11 +27,14 @@ class Standing:
         self._current_until = dict.fromkeys(PARTS, now)
         # What an event that could not be read has left in doubt, while it is being loaded.
         self._doubts: Dict[str, OneTradeError] = {}
+        self._missing: FrozenSet[str] = frozenset()
 
     @property
     def missed_since(self) -> float:
-        """Since when something may have been missed of what events tell."""
-        return min(self._current_until[name] for name in ("orders", "positions", "deals"))
+        """Since when something may have been missed of what events tell. What the server did not offer when it was
+        loaded last was never known, and nothing can be missing from it."""
+        names = set(_TOLD) - self._missing or _TOLD
+        return min(self._current_until[name] for name in names)
 
     def begin(self, now: float) -> None:
         """All of it is being loaded."""
@@ -38,6 +44,7 @@ class Standing:
 
     def settle(self, missing: Mapping[str, OneTradeError], now: float) -> None:
         """It has been loaded, but for what is missing, and why."""
+        self._missing = frozenset(missing)
         reasons = {**self._doubts, **missing}
         self.by_part = {
             name: CollectionStatus(_STALE, self._current_until[name], reasons[name])

@@ -57,7 +57,7 @@ class Symbols(Mapping[Union[int, str], Symbol]):
             # Which one is meant, only an id can say where they have the very same name.
             names = [symbol.symbol for symbol in candidates]
             return names if len(set(names)) == len(names) else [str(symbol.id) for symbol in candidates]
-        near = difflib.get_close_matches(name.casefold(), self._by_folded, n=5)
+        near = difflib.get_close_matches(name.casefold(), self._by_folded, n=5, cutoff=0.7)
         return [symbol.symbol for folded in near for symbol in self._by_folded[folded]][:5]
 
     def __iter__(self) -> Iterator[Union[int, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from typing import Callable, Optional
+from typing import Callable, Optional, Sequence
 
 import attrs
 
@@ -26,6 +26,9 @@ logger = logging.getLogger("onetrade_ws.account")
 
 # Another attempt would get the same answer: the next connection makes one all the same.
 _FINAL = (AuthenticationError, CertificateError, NotFoundError)
+
+# Seconds until the next attempt where the policy does not say.
+_PATIENCE = 60.0
 
 
 @attrs.define(eq=False)
@@ -65,7 +68,7 @@ class Synchronizer:
         enabled: bool,
         wanted: bool,
     ) -> None:
-        self.enabled = enabled
+        self._enabled = enabled
         self._announce = announce
         self._delay = delay
         self._stable_after = stable_after
@@ -81,6 +84,7 @@ class Synchronizer:
         self._doubts = self._doubts_before = 0
         self._doubted_at = 0.0
         self._last = Load(0)
+        self._trouble: Optional[OneTradeError] = None
         self._said_not_offered = False
 
     # -- what is asked for: on any thread; does not block ---------------------------------------------------
@@ -112,7 +116,7 @@ class Synchronizer:
             self._last.snapshot = None
             number = self._last.number + 1
             self._last = Load(number)
-            if not wanted and self.enabled and self._is_open:
+            if not wanted and self._enabled and self._is_open:
                 self._say(ClientEventType.RESYNC_FAILED, Load(0, error=AccountUpdatesStoppedError()))
             self._changed.notify_all()
 
@@ -131,7 +135,7 @@ class Synchronizer:
     def is_settled(self, taken: int) -> bool:
         """Whether nothing more is to come by itself, as things stand.
 
-        :param taken: the number of the load that the mirror heard of last
+        :param taken: the number of the load that the mirror took in last
         """
         with self._changed:
             if not self._is_open:
@@ -144,6 +148,12 @@ class Synchronizer:
             if error is None and self._is_in_doubt:
                 return False
             return self._last.is_over and (error is None or self._is_final(error))
+
+    @property
+    def trouble(self) -> Optional[OneTradeError]:
+        """Why the last load failed; None when it did not, or its connection was lost meanwhile."""
+        with self._changed:
+            return self._trouble
 
     @property
     def _is_in_doubt(self) -> bool:
@@ -166,7 +176,11 @@ class Synchronizer:
             if load is None:
                 self._pause(over, None)
                 continue
-            error = self._load(fetch, load)
+            outcome = _outcome(fetch, load.number)
+            missing = _missing_of(outcome.snapshot)
+            had_failed = self.trouble is not None
+            is_told = self._finish(load, outcome)
+            error = outcome.error
             if isinstance(error, ConnectionEndedError):
                 # The connection goes, and who says so is on the way.
                 over.wait()
@@ -174,7 +188,11 @@ class Synchronizer:
                 return
             failures = 0 if error is None else failures + 1
             patience = self._patience(error, failures)
-            self._log(error, patience)
+            if is_told and error is None:
+                _log_loaded(missing if not self._said_not_offered else (), had_failed)
+                self._said_not_offered = self._said_not_offered or bool(missing)
+            elif is_told and error is not None:
+                self._log(error, patience)
             self._pause(over, patience)
 
     def _begin(self) -> Optional[Load]:
@@ -189,35 +207,37 @@ class Synchronizer:
             self._say(ClientEventType.RESYNCING, load)
             return load
 
-    def _load(self, fetch: Callable[[], Snapshot], load: Load) -> Optional[OneTradeError]:
-        try:
-            snapshot = fetch()
-        except OneTradeError as error:
-            problem = detached(error)
-        except Exception as error:
-            # A bug of ours. The mirror must not be taken for current.
-            with contextlib.suppress(Exception):
-                logger.exception("loading the account failed for a reason of its own")
-            problem = OneTradeError(type(error).__name__)
-        else:
-            self._finish(load, ClientEventType.RESYNCED, Load(load.number, snapshot, is_over=True))
-            self._log_missing(snapshot)
-            return None
-        self._finish(load, ClientEventType.RESYNC_FAILED, Load(load.number, error=problem, is_over=True))
-        return problem
+    def _finish(self, load: Load, outcome: Load) -> bool:
+        """Say what has come of it, unless another has begun, or account updates have been stopped, meanwhile.
 
-    def _finish(self, load: Load, event_type: ClientEventType, outcome: Load) -> None:
+        :returns: whether it was said
+        """
         with self._changed:
-            # Unless another has begun, or account updates have been stopped, meanwhile.
-            if self._last is load:
-                self._last = outcome
-                self._say(event_type, outcome)
+            if self._last is not load:
+                outcome.snapshot = None
+                return False
+            self._last = outcome
+            self._trouble = None if isinstance(outcome.error, ConnectionEndedError) else outcome.error
+            self._say(
+                ClientEventType.RESYNCED if outcome.error is None else ClientEventType.RESYNC_FAILED, outcome
+            )
+            return True
 
     def _patience(self, error: Optional[OneTradeError], failures: int) -> Optional[float]:
         """Seconds until it is worth another try; None: not by itself."""
         if error is None or self._delay is None or self._is_final(error):
             return None
-        return self._delay(error, failures)
+        return self._delay_after(error, failures)
+
+    def _delay_after(self, error: Optional[OneTradeError], attempts: int) -> float:
+        assert self._delay is not None
+        try:
+            return self._delay(error, attempts)
+        except Exception:
+            # It may be of the program's own making. Nobody is to wait for ever for what a thread that has ended loads.
+            with contextlib.suppress(Exception):
+                logger.exception("the reconnect policy failed; loading again in %.0f s", _PATIENCE)
+            return _PATIENCE
 
     def _pause(self, over: Flag, patience: Optional[float]) -> None:
         """Until it is time to load again, or over."""
@@ -232,36 +252,56 @@ class Synchronizer:
                 return
         # A server that goes on saying what makes no sense is not asked for everything each time. Not under the lock:
         # the delays may be of the program's own making.
-        self._pause(over, self._delay(None, doubts))
+        self._pause(over, self._delay_after(None, doubts))
 
     # -- saying ---------------------------------------------------------------------------------------------
 
-    def _log_missing(self, snapshot: Snapshot) -> None:
-        missing = [name for name in PARTS if getattr(snapshot, name) is None]
-        if missing:
-            self._log_not_offered(", ".join(missing))
-
-    def _log(self, error: Optional[OneTradeError], patience: Optional[float]) -> None:
-        if isinstance(error, NotFoundError):
-            self._log_not_offered("the account")
-        elif error is not None:
-            # A log handler of the program's that raises must not cost the thread.
-            with contextlib.suppress(Exception):
-                if patience is None:
-                    logger.warning("the account could not be loaded: %s", error)
-                else:
+    def _log(self, error: OneTradeError, patience: Optional[float]) -> None:
+        # A log handler of the program's that raises must not cost the thread.
+        with contextlib.suppress(Exception):
+            if isinstance(error, NotFoundError):
+                if not self._said_not_offered:
+                    self._said_not_offered = True
                     logger.warning(
-                        "the account could not be loaded: %s; trying again in %.1f s", error, patience
+                        "the server does not offer the account over HTTP, nor any part of it: client.account has only "
+                        "what events tell"
                     )
-
-    def _log_not_offered(self, what: str) -> None:
-        if not self._said_not_offered:
-            self._said_not_offered = True
-            with contextlib.suppress(Exception):
-                logger.warning(
-                    "the server does not offer %s over HTTP: of that the mirror knows what events tell", what
-                )
+            elif patience is None:
+                logger.warning("the account could not be loaded: %s", error)
+            else:
+                logger.warning("the account could not be loaded: %s; trying again in %.1f s", error, patience)
 
     def _say(self, event_type: ClientEventType, load: Load) -> None:
         # Requires holding _changed.
         self._announce(Event(event_type, load, time.time()))
+
+
+def _outcome(fetch: Callable[[], Snapshot], number: int) -> Load:
+    try:
+        return Load(number, fetch(), is_over=True)
+    except OneTradeError as error:
+        problem = detached(error)
+    except Exception as error:
+        # A bug of ours. The mirror must not be taken for current.
+        with contextlib.suppress(Exception):
+            logger.exception("loading the account failed for a reason of its own")
+        problem = OneTradeError(type(error).__name__)
+    return Load(number, error=problem, is_over=True)
+
+
+def _missing_of(snapshot: Optional[Snapshot]) -> Sequence[str]:
+    return [] if snapshot is None else [name for name in PARTS if getattr(snapshot, name) is None]
+
+
+def _log_loaded(missing: Sequence[str], had_failed: bool) -> None:
+    """
+    :param missing: what the server does not offer, and has not been logged
+    """
+    with contextlib.suppress(Exception):
+        if had_failed:
+            logger.info("the account has been loaded")
+        if missing:
+            logger.warning(
+                "the server does not offer the call %s over HTTP: of that client.account has only what events tell",
+                ", ".join(missing),
+            )

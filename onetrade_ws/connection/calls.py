@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import ssl
-from typing import Any, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional
 from urllib.parse import urlencode
 
 from ..config import ReconnectPolicy, Settings
@@ -40,12 +40,12 @@ _LIMIT = 64 * 1024 * 1024
 class Calls:
     """Calls of the trader's API (vendor SDK), one after the other on one thread; ``abort()`` on any other.
 
-    A token that has expired is had anew, where there is an API key. What may pass (the network, 5xx, 429) is tried
-    again until the deadline, of what only reads, as soon as the server would have it (``Retry-After``); what acts is
-    asked for once.
+    A token that has expired is had anew, where there is an API key. What may pass is tried again until the deadline, of
+    what only reads, as soon as the server would have it (``Retry-After``); what acts is asked for once.
 
     :param context: for ``https://``; None when there is none
     :param policy: when to try again; None: never
+    :param passes: of which errors
     """
 
     def __init__(
@@ -56,8 +56,10 @@ class Calls:
         routes: Routes,
         *,
         policy: Optional[ReconnectPolicy],
+        passes: Callable[[OneTradeError], bool],
     ) -> None:
         self._settings = settings
+        self._passes = passes
         self._policy = policy
         self._sign_in = sign_in
         self._context = context
@@ -97,7 +99,7 @@ class Calls:
             except (NetworkError, ServerError) as error:
                 problem = detached(error)
             attempts += 1
-            if not _may_pass(problem) or policy is None or policy.gives_up_after(attempts):
+            if not self._passes(problem) or policy is None or policy.gives_up_after(attempts):
                 raise problem
             delay = policy.delay_after(problem, attempts)
             remaining = deadline.remaining()
@@ -188,10 +190,16 @@ class Calls:
         return envelope
 
 
-def _may_pass(error: OneTradeError) -> bool:
+def may_pass(error: OneTradeError) -> bool:
+    """Whether another attempt may succeed: the network, 5xx, 429."""
     if isinstance(error, ServerError):
         return error.status >= 500 or isinstance(error, RateLimitedError)
     return isinstance(error, NetworkError)
+
+
+def asks_for_patience(error: OneTradeError) -> bool:
+    """Whether the server says when the same call would be welcome."""
+    return isinstance(error, RateLimitedError) and error.retry_after is not None
 
 
 def _envelope(step: str, answer: Answer) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from ..deadline import Deadline, Flag
 from ..errors import ConnectionLostError, ConnectTimeoutError, NotConnectedError, OneTradeError, detached
 from ..protocol.events import ConnectionState, Event
 from ..protocol.snapshot import Snapshot
-from .calls import Calls
+from .calls import Calls, asks_for_patience, may_pass
 from .freshness import Freshness
 from .lifecycle import CLOSED, CLOSING, OPEN, Lifecycle
 from .link import Deliver, Loading
@@ -197,8 +197,16 @@ class Connection:
     def _loading(self, context: Optional[ssl.SSLContext], routes: Routes) -> Optional[Loading]:
         if not self._settings.snapshot:
             return None
-        # Who loads tries again by itself, and says why.
-        calls = Calls(self._settings, self._sign_in, context, routes, policy=None)
+        # Who loads tries again by itself, and says why. But it would begin with the first call: a server that allows
+        # fewer at once than it takes would never be done with.
+        calls = Calls(
+            self._settings,
+            self._sign_in,
+            context,
+            routes,
+            policy=self._settings.reconnect,
+            passes=asks_for_patience,
+        )
         return Loading(self._load, self._wake_loading, Trader(calls))
 
     def ask(self, call: Callable[[Trader], T]) -> T:
@@ -208,7 +216,9 @@ class Connection:
         :raises ConfigurationError: when the environment's proxy or CA bundle makes no sense
         """
         context, routes = self._tls_context(), find_routes(self._settings)
-        calls = Calls(self._settings, self._sign_in, context, routes, policy=self._settings.reconnect)
+        calls = Calls(
+            self._settings, self._sign_in, context, routes, policy=self._settings.reconnect, passes=may_pass
+        )
         with self._asking_lock:
             self._asking.append(calls)
         try:

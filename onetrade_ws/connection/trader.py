@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar, Union
 
@@ -67,7 +66,6 @@ class Trader:
         Finished orders and closed positions are read after the others, so that one which ends meanwhile is in one of
         them at least; and the deals between two readings of the account that show the same balance.
         """
-        taken_at = time.time()
         orders = self._both("orders", Order, deadline)
         positions = self._both("positions", Position, deadline)
         account, deals, is_settled = self._account_and_deals(deadline)
@@ -75,7 +73,6 @@ class Trader:
         if orders is None and positions is None and deals is None and account is None:
             raise NotFoundError("snapshot", 404, "none of the calls is offered")
         return Snapshot(
-            taken_at=taken_at,
             is_settled=is_settled,
             account=account,
             orders=orders,

@@ -16,11 +16,9 @@ PARTS = ("account", "orders", "positions", "deals", "symbols")
 class Snapshot:
     """The account at one moment, or as near to it as several calls come. What the server does not offer is None.
 
-    :ivar taken_at: before the first call, seconds since the epoch
     :ivar is_settled: whether the account's balance is that of these deals: it did not change while they were read
     """
 
-    taken_at: float
     is_settled: bool = True
     account: Optional[TradingAccount] = None
     orders: Optional[Tuple[Order, ...]] = None

@@ -144,7 +144,6 @@ class Mirror:
     ) -> None:
         self.begin()
         snapshot = Snapshot(
-            taken_at=self.moment,
             account=account,
             orders=(),
             positions=positions,
@@ -235,7 +234,8 @@ def test_what_changes_nothing_leaves_them_the_server_s(mirror: Mirror) -> None:
     mirror.tell(EventMessageType.POSITIONS_UPDATE, position(comment="noted"))
     mirror.quote(2, 1.26)
     mirror.quote(1, 1.5)
-    assert mirror.figures is before
+    assert mirror.figures == attrs.evolve(before, updated_at=mirror.moment)
+    assert not mirror.figures.is_computed
 
 
 def test_a_snapshot_makes_them_the_server_s_again(mirror: Mirror) -> None:
@@ -310,13 +310,54 @@ def test_what_the_snapshot_says_of_a_deal_is_not_undone_by_an_event_that_is_olde
     assert mirror.figures.balance == 10_000.0
 
 
+def test_a_correction_that_does_not_say_when_is_an_event_all_the_same() -> None:
+    mirror = Mirror()
+    mirror.load(told(**NO_POSITION), deals=(deal(profit=48.0, fee=2.0, updated_at=EARLY),))
+    mirror.tell(EventMessageType.DEALS_UPDATE, deal(profit=49.0, fee=1.0))
+    assert mirror.figures.balance == 10_001.0
+
+
+@pytest.mark.parametrize(
+    ("corrected_at", "told_at", "balance"),
+    [
+        (None, None, None),
+        (None, EARLY, None),
+        # The snapshot's was never corrected.
+        (EARLY, None, 9999.0),
+        (EARLY + timedelta(seconds=1), EARLY, 9999.0),
+        (EARLY, EARLY + timedelta(seconds=1), 10_000.0),
+    ],
+)
+def test_a_correction_of_while_the_snapshot_was_taken_may_be_in_it(
+    corrected_at: Optional[datetime], told_at: Optional[datetime], balance: Optional[float]
+) -> None:
+    mirror = Mirror()
+    mirror.begin()
+    mirror.tell(EventMessageType.DEALS_UPDATE, deal(profit=49.0, fee=1.0, updated_at=corrected_at))
+    account = told(**NO_POSITION)
+    deals = (deal(updated_at=told_at),)
+    mirror.end(Snapshot(account=account, orders=(), positions=(), deals=deals))
+    assert mirror.figures.balance == balance
+    mirror.load(account, deals=deals)
+    assert mirror.figures.balance == 10_000.0
+
+
+def test_the_same_correction_in_both_is_in_the_balance() -> None:
+    mirror = Mirror()
+    mirror.begin()
+    corrected = deal(profit=49.0, fee=1.0)
+    mirror.tell(EventMessageType.DEALS_UPDATE, corrected)
+    mirror.end(Snapshot(account=told(**NO_POSITION), orders=(), positions=(), deals=(corrected,)))
+    assert mirror.figures.balance == 10_000.0
+
+
 def test_deals_of_while_the_snapshot_was_taken_count_once() -> None:
     mirror = Mirror()
     mirror.begin()
     mirror.tell(EventMessageType.DEALS_CREATE, deal(1))
     mirror.tell(EventMessageType.DEALS_CREATE, deal(2))
     account = told(**NO_POSITION)
-    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(), deals=(deal(1),))
+    snapshot = Snapshot(account=account, orders=(), positions=(), deals=(deal(1),))
     mirror.end(snapshot)
     assert mirror.figures.balance == 10_050.0
     assert mirror.figures.is_computed
@@ -454,7 +495,7 @@ def test_what_could_not_be_read_while_the_snapshot_was_taken_may_be_in_it_or_not
     mirror.begin()
     error = DecodeError("$.data", "no object", b"{", event_type)
     mirror.tell(ClientEventType.DECODE_ERROR, error, b"{")
-    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(position(),), deals=())
+    snapshot = Snapshot(account=told(), orders=(), positions=(position(),), deals=())
     mirror.end(snapshot)
     assert getattr(mirror.figures, lost) is None
     mirror.load(told(), (position(),))
@@ -542,7 +583,7 @@ def test_a_margin_of_before_an_event_is_understood_too() -> None:
     mirror.begin()
     mirror.tell(EventMessageType.POSITIONS_OPEN, position(2))
     positions = (position(), position(3, status=PositionStatus.CLOSED))
-    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=positions, deals=())
+    snapshot = Snapshot(account=told(), orders=(), positions=positions, deals=())
     mirror.end(snapshot)
     assert mirror.figures.margin == 2200.0
 
@@ -554,7 +595,7 @@ def test_a_margin_of_between_two_events_is_understood_too() -> None:
     mirror.tell(EventMessageType.POSITIONS_OPEN, position(2))
     mirror.tell(EventMessageType.POSITIONS_CLOSE, position(2))
     account = told(margin=1650.0)
-    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(position(),), deals=())
+    snapshot = Snapshot(account=account, orders=(), positions=(position(),), deals=())
     mirror.end(snapshot)
     assert mirror.figures.margin == 550.0
 
@@ -565,7 +606,7 @@ def test_a_margin_without_a_rate_is_not_taken_for_none() -> None:
     mirror.tell(EventMessageType.POSITIONS_OPEN, position(2, extra={}))
     mirror.tell(EventMessageType.POSITIONS_OPEN, position(3))
     account = told(margin=1650.0)
-    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(position(),), deals=())
+    snapshot = Snapshot(account=account, orders=(), positions=(position(),), deals=())
     mirror.end(snapshot)
     mirror.tell(EventMessageType.POSITIONS_CLOSE, position(2, extra={}))
     assert mirror.figures.margin is None
@@ -578,7 +619,7 @@ def test_a_position_that_came_and_went_while_the_snapshot_was_taken_may_be_in_it
         mirror.tell(EventMessageType.POSITIONS_OPEN, position())
         mirror.tell(EventMessageType.POSITIONS_CLOSE, position())
         account = told(margin=margin)
-        snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(), deals=())
+        snapshot = Snapshot(account=account, orders=(), positions=(), deals=())
         mirror.end(snapshot)
         assert (mirror.figures.profit, mirror.figures.margin) == (0.0, known)
 
@@ -624,7 +665,7 @@ def test_where_prices_moved_between_the_calls_the_profit_is_taken_for_the_sum_wi
     mirror.begin()
     mirror.tell_profit(1010.0, 1006.5)
     account = told(profit=of_prices, equity=10_000 + of_prices, margin_free=8900 + of_prices)
-    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(position(),), deals=())
+    snapshot = Snapshot(account=account, orders=(), positions=(position(),), deals=())
     mirror.end(snapshot)
     assert (mirror.figures.profit, mirror.figures.equity) == (1006.5, 11_006.5)
     # The next snapshot, in peace, shows it.
@@ -647,7 +688,7 @@ def test_where_prices_moved_between_the_calls_without_a_word_the_profit_is_taken
 def test_a_price_that_moved_after_the_account_was_read_is_counted(mirror: Mirror) -> None:
     mirror.begin()
     mirror.tell_profit(1100.0, 1096.5)
-    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(position(),), deals=())
+    snapshot = Snapshot(account=told(), orders=(), positions=(position(),), deals=())
     mirror.end(snapshot)
     assert (mirror.figures.profit, mirror.figures.is_computed) == (1096.5, True)
 
@@ -660,7 +701,7 @@ def test_a_price_that_moved_after_a_position_that_was_changed_while_deaf_was_rea
     mirror.begin()
     mirror.tell_profit(1100.0, 1095.5)
     account = told(profit=1095.5, equity=11_095.5, margin_free=9995.5, margin_level=1008.68)
-    snapshot = Snapshot(taken_at=0.0, account=account, orders=(), positions=(changed,), deals=())
+    snapshot = Snapshot(account=account, orders=(), positions=(changed,), deals=())
     mirror.end(snapshot)
     assert mirror.account.positions[1].total_profit == 1095.5
     assert mirror.figures.profit == 1095.5
@@ -671,7 +712,7 @@ def test_a_profit_of_before_an_event_does_not_outlive_it(mirror: Mirror) -> None
     mirror.tell_profit(1100.0, 1096.5)
     mirror.tell(EventMessageType.POSITIONS_UPDATE, position(total_profit=995.5, updated_at=EARLY))
     later = position(total_profit=990.0, updated_at=EARLY + timedelta(seconds=1))
-    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=(later,), deals=())
+    snapshot = Snapshot(account=told(), orders=(), positions=(later,), deals=())
     mirror.end(snapshot)
     assert mirror.figures.profit == 990.0
 
@@ -1174,9 +1215,7 @@ def test_however_a_snapshot_is_raced_they_end_as_the_server_s(
     happen(before_symbols)
     symbols = server.symbols()
     happen(before_loaded)
-    snapshot = Snapshot(
-        taken_at=0.0, account=account, orders=(), positions=positions, deals=deals, symbols=symbols
-    )
+    snapshot = Snapshot(account=account, orders=(), positions=positions, deals=deals, symbols=symbols)
     mirror.end(snapshot)
     happen(after)
     server.deliver(len(server.waiting))

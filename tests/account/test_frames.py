@@ -453,8 +453,12 @@ def test_an_iterator_will_do() -> None:
 
 def test_without_a_model_they_are_candles() -> None:
     pd.testing.assert_frame_equal(to_frame([]), to_frame([], Candle))
-    with pytest.raises(TypeError, match=r"^Order is not Candle, of which the frame is to be$"):
+    with pytest.raises(
+        TypeError, match=r"^Order is not Candle, of which the frame is to be: say to_frame\(…, Order\)$"
+    ):
         to_frame([order()])
+    with pytest.raises(TypeError, match=r"^int is not Candle, of which the frame is to be$"):
+        to_frame([5])
 
 
 @pytest.mark.parametrize("model", [ProfitUpdate, SessionLogout, dict, "Order", None])

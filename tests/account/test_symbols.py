@@ -71,6 +71,12 @@ def test_an_unknown_name_with_those_that_are_near(name: str, near: Sequence[str]
     assert len(caught.value.near) <= 5
 
 
+def test_what_is_far_is_not_near() -> None:
+    with pytest.raises(UnknownSymbolError) as caught:
+        Symbols(symbols(["EURUSD", "XAUUSD", "USDCAD", "AUDUSD"]))["EURUSDD"]
+    assert caught.value.near == ("EURUSD",)
+
+
 def test_at_most_five_are_near() -> None:
     with pytest.raises(UnknownSymbolError) as caught:
         Symbols(symbols([f"EURUSD.{letter}" for letter in "abcdefghij"]))["EURUSD"]

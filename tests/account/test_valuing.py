@@ -207,7 +207,7 @@ def test_however_many_positions_there_are_others_have_their_turns() -> None:
     turns, quotes = Turns(), {1: quote(1, 1.11, 1.11)}
     valuation = Valuation(quotes, turns)
     positions = [position(identity) for identity in range(count)]
-    snapshot = Snapshot(taken_at=0.0, account=told(), orders=(), positions=tuple(positions), deals=())
+    snapshot = Snapshot(account=told(), orders=(), positions=tuple(positions), deals=())
     with turns:
         valuation.load(
             snapshot, positions=positions, deals=(), symbols=Symbols([EURUSD]), has_floated=False, at=1.0

@@ -147,6 +147,17 @@ def test_other_time_zones_mean_the_same(make_client: MakeClient) -> None:
     assert there == client.candles(1, NOON, NOON + HOUR, 15)
 
 
+@pytest.mark.parametrize(
+    ("name", "given"), [("from_", ("2024-01-01",)), ("to", (NOON, "2024-01-01")), ("from_", (None,))]
+)
+def test_a_text_is_no_time(
+    make_client: MakeClient, simulator: Simulator, name: str, given: Tuple[Any, ...]
+) -> None:
+    with pytest.raises(TypeError, match=f"^{name}=.*: a datetime with a time zone$"):
+        make_client().candles("EURUSD", *given)
+    assert not simulator.requests
+
+
 def test_no_question_is_asked_twice(make_client: MakeClient, simulator: Simulator) -> None:
     client = make_client()
     for seconds in (0, 0.5, 1, 29.999999, 59, 59.999999):

@@ -97,6 +97,17 @@ def test_after_a_snapshot_they_are_the_server_s_own(client: OneTradeClient, simu
     assert found.margin
 
 
+def test_they_are_as_of_the_newest_quote(client: OneTradeClient, simulator: Simulator) -> None:
+    watch(client, simulator, EURUSD)
+    simulator.quote(EURUSD, 1.2)
+    before = agree(client, simulator)
+    simulator.quote(EURUSD, 1.3)
+    simulator.quote(EURUSD, 1.2)
+    found = agree(client, simulator)
+    assert attrs.evolve(found, updated_at=before.updated_at) == before
+    assert found.updated_at == client.account.figures.updated_at > before.updated_at  # type: ignore[union-attr]
+
+
 STEPS_BY_HAND = {
     "a price": lambda sim: sim.quote(EURUSD, 1.09),
     "a price that converts": lambda sim: sim.quote(USDJPY, 155.5),

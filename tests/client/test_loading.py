@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
+import random
 import threading
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 
@@ -27,7 +29,7 @@ from onetrade_ws import (
     SideType,
     SyncState,
 )
-from onetrade_ws.account import mirror
+from onetrade_ws.account import mirror, synchronizer
 from onetrade_ws.connection.heartbeat import Heartbeat
 from onetrade_ws.connection.link import Link
 from onetrade_ws.protocol.snapshot import Snapshot
@@ -114,6 +116,118 @@ def test_what_an_event_could_not_tell_is_loaded(
             assert (each.state, each.reason) == (SyncState.STALE, malformed.event.data)
         assert len(between) <= while_loading
         assert (last.state, last.reason) == (SyncState.CURRENT, None)
+        client.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("event_type", "name"),
+    [("orders_fill", "orders"), ("positions_delete", "positions"), ("deals_delete", "deals")],
+)
+def test_what_an_event_of_an_unknown_type_has_done_is_loaded(
+    make_client: MakeClient, simulator: Simulator, event_type: str, name: str
+) -> None:
+    order = simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+    client = make_client(snapshot=True)
+    found: List[CollectionStatus] = []
+    client.subscribe(event_type, lambda _: found.append(client.account.status[name]))
+    connect(client, simulator)
+    current(client)
+    catch_up(client, simulator)
+    with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT) as resynced:
+        simulator.emit(event_type, {**order, "status": OrderStatus.FILLED.value})
+    (doubtful,) = found
+    assert doubtful.state is SyncState.STALE
+    assert isinstance(doubtful.reason, DecodeError)
+    assert doubtful.reason.event_type == event_type
+    assert resynced.event.data.started_at == doubtful.since
+    current(client)
+    assert state_of(client) is SyncState.CURRENT
+
+
+def test_an_event_of_an_unknown_type_that_is_about_something_else(
+    make_client: MakeClient, simulator: Simulator
+) -> None:
+    client = make_client(snapshot=True)
+    connect(client, simulator)
+    current(client)
+    said = listen(client, *LOADS)
+    with client.expect("ordersmith_greets", timeout=TIMEOUT):
+        simulator.emit("ordersmith_greets", {"id": 1})
+    catch_up(client, simulator)
+    assert {status.state for status in client.account.status.values()} == {SyncState.CURRENT}
+    assert said == []
+
+
+# -- how it shows itself -----------------------------------------------------------------------------------------------
+
+
+def test_the_account_in_a_few_words(make_client: MakeClient, simulator: Simulator) -> None:
+    simulator.place_order(1, SideType.BUY, 1)
+    simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+    client = make_client(snapshot=True)
+    assert repr(client.account) == "<Account 0 orders, 0 positions, STALE>"
+    connect(client, simulator)
+    current(client)
+    assert repr(client.account) == "<Account 1 orders, 1 positions, CURRENT>"
+    client.disconnect()
+
+
+def test_an_account_that_is_not_offered_in_full(make_client: MakeClient, simulator: Simulator) -> None:
+    simulator.refuse_calls(404, path="deals", times=None)
+    client = make_client(snapshot=True)
+    with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+        connect(client, simulator)
+    assert repr(client.account) == "<Account 0 orders, 0 positions, partly CURRENT>"
+
+
+# -- events that do not say when ---------------------------------------------------------------------------------------
+
+
+def test_an_event_that_does_not_say_when_is_not_undone(make_client: MakeClient, simulator: Simulator) -> None:
+    gate = Gate()
+    with Relay(simulator, gate) as relay:
+        client = make_client(snapshot=True, http_url=relay.url)
+        connect(client, simulator)
+        order = simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+        current(client)
+        order = simulator.update_order(order["id"], comment="changed")
+        catch_up(client, simulator)
+        gate.closed = True
+        client.resync()
+        assert gate.waiting.wait(TIMEOUT)
+        canceled = {**order, "status": OrderStatus.CANCELED.value, "updated_at": None}
+        simulator.emit("orders_cancel", canceled)
+        catch_up(client, simulator)
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            gate.opened.set()
+        current(client)
+        assert client.account.orders[order["id"]].status is OrderStatus.CANCELED
+        client.disconnect()
+
+
+def test_a_list_that_does_not_say_when_is_taken_all_the_same(
+    make_client: MakeClient, simulator: Simulator
+) -> None:
+    def leave_out(path: str, status: int, body: bytes) -> Tuple[int, bytes]:
+        if path.endswith("/orders"):
+            content = json.loads(body)
+            for order in content["data"]:
+                order["updated_at"] = None
+                order["comment"] = "of the list"
+            body = json.dumps(content).encode()
+        return status, body
+
+    with Relay(simulator, leave_out) as relay:
+        client = make_client(snapshot=True, http_url=relay.url)
+        connect(client, simulator)
+        current(client)
+        order = simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+        simulator.update_order(order["id"], comment="of the event")
+        catch_up(client, simulator)
+        assert client.account.orders[order["id"]].comment == "of the event"
+        client.resync()
+        current(client)
+        assert client.account.orders[order["id"]].comment == "of the list"
         client.disconnect()
 
 
@@ -424,6 +538,88 @@ def test_a_server_that_asks_for_patience_gets_it(
     # An hour at most.
     assert len(lines) == 1
     assert lines[0].endswith("trying again in 3600.0 s")
+
+
+def test_a_server_that_allows_few_calls_at_once(
+    make_client: MakeClient, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in ("positions", "deals", "symbols"):
+        simulator.refuse_calls(429, "slowly", path=path, headers={"Retry-After": "0"})
+    client = make_client(snapshot=True)
+    said = listen(client, *LOADS)
+    connect(client, simulator)
+    current(client)
+    assert [event.type for event in said] == [ClientEventType.RESYNCING, ClientEventType.RESYNCED]
+    # It goes on where it was stopped.
+    asked_for = [
+        calls(simulator, path) for path in ("orders", "orders/history", "positions", "deals", "symbols")
+    ]
+    assert asked_for == [1, 1, 2, 2, 2]
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3
+    assert all("HTTP 429: slowly; it asks to wait for 0 s; trying again in" in line for line in lines)
+
+
+def test_a_server_that_does_not_say_how_long_is_not_asked_again_at_once(
+    make_client: MakeClient, simulator: Simulator
+) -> None:
+    simulator.refuse_calls(429, "slowly", path="symbols")
+    client = make_client(snapshot=True)
+    said = listen(client, *LOADS)
+    connect(client, simulator)
+    current(client)
+    assert [event.type for event in said][:2] == [ClientEventType.RESYNCING, ClientEventType.RESYNC_FAILED]
+    assert calls(simulator, "orders") == 2
+
+
+class Broken(ReconnectPolicy):
+    """A policy of the program's own making, with a bug in it."""
+
+    def delay(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
+        raise ValueError("a bug of the program's")
+
+
+@pytest.mark.parametrize("is_doubted", [False, True])
+def test_a_policy_that_raises_ends_no_loading(
+    make_client: MakeClient,
+    simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    is_doubted: bool,
+) -> None:
+    monkeypatch.setattr(synchronizer, "_PATIENCE", 0.01)
+    if not is_doubted:
+        simulator.refuse_calls(500, "busy")
+    client = make_client(snapshot=True, reconnect=Broken())
+    connect(client, simulator)
+    current(client)
+    if is_doubted:
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            simulator.emit("orders_update", {"id": "five"})
+        current(client)
+    (line,) = [record for record in caplog.records if "policy failed" in record.getMessage()]
+    assert line.exc_info is not None
+    assert isinstance(line.exc_info[1], ValueError)
+
+
+def test_it_is_logged_that_it_was_loaded_after_all(
+    make_client: MakeClient, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "onetrade_ws.account")
+    simulator.refuse_calls(503, "down", times=2)
+    client = make_client(snapshot=True)
+    connect(client, simulator)
+    current(client)
+    for _ in range(2):
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            client.resync()
+    client.disconnect()
+    lines = [record.getMessage() for record in caplog.records if record.name == "onetrade_ws.account"]
+    assert [line.partition(":")[0] for line in lines] == [
+        "the account could not be loaded",
+        "the account could not be loaded",
+        "the account has been loaded",
+    ]
 
 
 # -- the server has read that account updates are wanted ---------------------------------------------------------------

@@ -509,3 +509,10 @@ def test_two_answers_at_once(make_client: MakeClient, simulator: Simulator) -> N
     outcomes = sorted(each.result() for each in [Background(answer), Background(answer)])
     assert outcomes == ["RequoteOverError", "taken"]
     assert len(simulator.positions) == 1
+
+
+def test_an_id_is_no_order(make_client: MakeClient, simulator: Simulator) -> None:
+    not_an_order: Any = 3000000001
+    with pytest.raises(TypeError, match=r"^order=3000000001: an Order"):
+        make_client().answer_requote(not_an_order, True)
+    assert not simulator.requests

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any, Dict, List, NamedTuple, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 import pytest
 
@@ -17,6 +17,7 @@ from onetrade_ws import (
     Event,
     NotFoundError,
     OneTradeClient,
+    OneTradeError,
     OrderType,
     RateLimitedError,
     ReconnectPolicy,
@@ -254,6 +255,18 @@ def test_a_part_that_is_not_offered(
     assert 3 in {order.symbol_id for order in client.account.orders.values()}
 
 
+def test_what_is_not_offered_is_not_what_was_missed(make_client: MakeClient, simulator: Simulator) -> None:
+    simulator.refuse_calls(404, path="deals", times=None)
+    client = make_client(snapshot=True)
+    said = listen(client, ClientEventType.GAP)
+    with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+        connect(client, simulator)
+    for number in range(2):
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT) as resynced:
+            simulator.drop()
+        assert resynced.event.data.started_at == said[number].event.data.started_at
+
+
 # -- waiting -----------------------------------------------------------------------------------------------------------
 
 
@@ -346,13 +359,63 @@ def test_who_waits_while_it_is_in_doubt_gets_what_is_loaded_then(
     assert states(client.account.status) == {SyncState.CURRENT}
 
 
+def test_who_waits_is_not_ahead_of_the_mirror(
+    make_client: MakeClient, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(snapshot=True)
+    simulator.place_order(1, SideType.BUY, 1)
+    merging, go_on = threading.Event(), threading.Event()
+    merge = client.account._merge
+
+    def merge_when_told(*arguments: Any) -> Any:
+        merging.set()
+        assert go_on.wait(TIMEOUT)
+        return merge(*arguments)
+
+    # It takes its time, for a large account.
+    monkeypatch.setattr(client.account, "_merge", merge_when_told)
+    client.connect()
+    assert merging.wait(TIMEOUT)
+    with pytest.raises(WaitTimeoutError):
+        client.wait_until_current(0)
+    go_on.set()
+    current(client)
+    assert client.account.orders
+    assert states(client.account.status) == {SyncState.CURRENT}
+
+
+def test_who_waits_is_not_ahead_of_what_the_mirror_says_of_a_failure(
+    make_client: MakeClient, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.refuse_calls(404, "no such thing", times=None)
+    client = make_client(snapshot=True)
+    giving_up, go_on = threading.Event(), threading.Event()
+    give_up = client.account._standing.give_up
+
+    def give_up_when_told(now: float, reason: Optional[OneTradeError] = None) -> None:
+        if reason is not None:
+            giving_up.set()
+            assert go_on.wait(TIMEOUT)
+        give_up(now, reason)
+
+    monkeypatch.setattr(client.account._standing, "give_up", give_up_when_told)
+    client.connect()
+    assert giving_up.wait(TIMEOUT)
+    with pytest.raises(WaitTimeoutError):
+        client.wait_until_current(0)
+    go_on.set()
+    with pytest.raises(NotFoundError):
+        current(client)
+
+
 def test_who_waits_in_vain_is_told_why(make_client: MakeClient, simulator: Simulator) -> None:
     simulator.refuse_calls(503, "down", times=None)
     client = make_client(snapshot=True, reconnect=ReconnectPolicy(initial_delay=3600, max_delay=3600))
     with client.expect(ClientEventType.RESYNC_FAILED, timeout=TIMEOUT) as failed:
         client.connect()
-    with pytest.raises(WaitTimeoutError):
-        client.wait_until_current(0.05)
+    with pytest.raises(WaitTimeoutError, match=r"; the last trouble: .*HTTP 503: down") as caught:
+        client.wait_until_current(0)
+    assert caught.value.last_error is failed.event.data
     for status in client.account.status.values():
         assert status.reason is failed.event.data
     assert isinstance(failed.event.data, ServerError)
