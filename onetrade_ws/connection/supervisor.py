@@ -20,6 +20,7 @@ from ..errors import (
     ConnectTimeoutError,
     NetworkError,
     OneTradeError,
+    RateLimitedError,
     ReconnectFailedError,
     ServerError,
     SessionInUseError,
@@ -258,6 +259,8 @@ class Supervisor:
             self.attempts += 1
             self._reconnect_after(policy.delay_after(ending.error, self.attempts), ending)
             ending = self._attempt(Deadline(self._settings.connect_timeout))
+            if _may_be_over(ending.error) and self._used is not None:
+                self._sign_in.forget(self._used)
             if ending.lasted is not None:
                 session_in_use = 0
                 # One that breaks at once counts as a failure, or a server that does it would be stormed.
@@ -301,6 +304,7 @@ class Supervisor:
         return credentials
 
     def _validate(self, credentials: Credentials, exchange: Exchange, deadline: Deadline) -> None:
+        self._used = credentials
         self._sign_in.spend(credentials)
         validate_session(self._settings, credentials, exchange, deadline)
 
@@ -309,7 +313,7 @@ class Supervisor:
             self._raise_if_stopped()
             exchange = self._exchange = Exchange(self._context, self._routes.http)
         try:
-            credentials = self._used = self._enter(exchange, deadline)
+            credentials = self._enter(exchange, deadline)
         except OneTradeError as error:
             self._raise_if_stopped()
             self._judge_session(error)
@@ -397,3 +401,9 @@ class Supervisor:
     def _say(self, event_type: ClientEventType, data: object) -> None:
         if not self._abandoned:
             self._announce(Event(event_type, data, time.time()))
+
+
+def _may_be_over(error: OneTradeError) -> bool:
+    """Whether the session may be: nobody says what a server answers then. 5xx and 429 are about something else."""
+    about_others = (RateLimitedError, SessionInUseError)
+    return isinstance(error, ServerError) and error.status < 500 and not isinstance(error, about_others)

@@ -237,6 +237,30 @@ def test_a_session_that_is_refused_is_had_anew(simulator: Simulator, keyed: OneT
     assert steps(simulator, 3) == ["validation", "login", "validation", "handshake"]
 
 
+@pytest.mark.parametrize("door", ["validation", "handshake"])
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_session_that_is_over_is_had_anew_whatever_the_server_calls_it(
+    simulator: Simulator, keyed: OneTradeClient, door: str, status: int
+) -> None:
+    keyed.connect()
+    with keyed.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        getattr(simulator, f"refuse_{door}")(status, "session not found", times=2)
+        simulator.drop()
+    once = ["validation"] if door == "validation" else ["validation", "handshake"]
+    assert steps(simulator, 3) == [*once, "login", *once, "login", "validation", "handshake"]
+
+
+@pytest.mark.parametrize(("status", "headers"), [(503, {}), (429, {"Retry-After": "0"})])
+def test_what_has_nothing_to_do_with_the_session_does_not_cost_it(
+    simulator: Simulator, keyed: OneTradeClient, status: int, headers: Dict[str, str]
+) -> None:
+    keyed.connect()
+    with keyed.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        simulator.refuse_validation(status, "busy", headers=headers)
+        simulator.drop()
+    assert steps(simulator, 3) == ["validation", "validation", "handshake"]
+
+
 def test_each_attempt_may_log_in_once(simulator: Simulator, keyed: OneTradeClient) -> None:
     keyed.connect()
     with keyed.expect(ClientEventType.GAP, timeout=TIMEOUT):
