@@ -172,22 +172,25 @@ class Link:
 
         :param deadline: for TCP, TLS and handshake together
         """
+        error: OneTradeError = ConnectionLostError("reading it failed")
         try:
             error = self._transport.run(self._credentials, context, deadline)
+            if self._logged_out:
+                error = SessionLoggedOutError()
         finally:
             self._watchdog.stop()
             self._heartbeat.stop()
             if self._opening.ident is not None:
                 # It starts the heartbeat, and attaches the queue.
                 Deadline(None).join(self._opening)
-            self._stop_loading()
+            self._end_loading(error)
+            if self._loader.ident is not None:
+                Deadline(None).join(self._loader)
             self._heartbeat.join()
             self._watchdog.join()
             self._outgoing.detach(self._transport.send)
             self._deliver_held()
             self._ended.set()
-        if self._logged_out:
-            error = SessionLoggedOutError()
         lasted = None if self._opened_at is None else time.monotonic() - self._opened_at
         return Ending(error, lasted, self._stream.buffer.received_at)
 
@@ -195,6 +198,7 @@ class Link:
         """End it: with a closing handshake as far as the server plays along until ``deadline``, then without."""
         remaining = deadline.remaining() or 0.0
         self._leaving = True
+        self._end_loading(ConnectionLostError("disconnect() was called"))
         self._heartbeat.stop()
         last = ""
         if self._outgoing.is_in_doubt:
@@ -320,16 +324,13 @@ class Link:
         with self._news:
             self._news.notify_all()
 
-    def _stop_loading(self) -> None:
-        # On the reader thread, when the opening thread has ended.
-        if self._loading is None:
-            return
+    def _end_loading(self, error: OneTradeError) -> None:
+        # On any thread, any number of times. Does not block.
         self._over.set()
         self._tell()
-        self._loading.trader.abort(ConnectionLostError("it is over"))
-        self._loading.wake()
-        if self._loader.ident is not None:
-            Deadline(None).join(self._loader)
+        if self._loading is not None:
+            self._loading.trader.abort(error)
+            self._loading.wake()
 
     # -- on the watchdog thread -----------------------------------------------------------------------------
 

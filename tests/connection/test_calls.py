@@ -820,6 +820,22 @@ def test_disconnect_ends_a_call(simulator: Simulator, hostile: MakeHostile, make
     assert len(some_candles(client)) == 6
 
 
+def test_a_load_that_a_loss_interrupts_says_what_was_lost(
+    simulator: Simulator, hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    held: Dict[str, Script] = {"trader/deals": Peer.read_until_end}
+    api: HostileServer = hostile(http=passing_on(f"127.0.0.1:{simulator.port}", held))
+    client = make_client(simulator, snapshot=True, http_url=api.http_url)
+    stream = client.events(ClientEventType.RESYNC_FAILED, ClientEventType.RECONNECTING, timeout=TIMEOUT)
+    client.connect()
+    api.wait_for(lambda server: "trader/deals" in server.requests[-1].target)
+    simulator.drop()
+    failed, reconnecting = next(stream), next(stream)
+    assert (failed.type, reconnecting.type) == (ClientEventType.RESYNC_FAILED, ClientEventType.RECONNECTING)
+    assert isinstance(failed.data, ConnectionLostError)
+    assert str(failed.data) == str(reconnecting.data.reason)
+
+
 def test_calls_on_many_threads(simulator: Simulator, make_client: MakeClient) -> None:
     client = make_client(simulator)
     client.connect()
