@@ -189,6 +189,7 @@ class OneTradeClient:
             announce=self._announce,
             load=self._synchronizer.run,
             wake_loading=self._synchronizer.wake,
+            load_again=self._synchronizer.request,
             want_account=self._synchronizer.want,
         )
         self._dispatcher = Dispatcher(

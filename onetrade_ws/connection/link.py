@@ -49,10 +49,12 @@ _LOADING = 120.0
 
 class Loading(NamedTuple):
     """How the account is loaded over HTTP beside a connection: ``run`` on a thread of its own, given what fetches and
-    what says that the connection is over; ``wake`` lets it look. See :class:`.Synchronizer`."""
+    what says that the connection is over; ``wake`` lets it look; ``again`` has it loaded once more, and does not block.
+    See :class:`.Synchronizer`."""
 
     run: Callable[[Callable[[], Snapshot], threading.Event], None]
     wake: Callable[[], None]
+    again: Callable[[], None]
     trader: Trader
 
 
@@ -148,8 +150,10 @@ class Link:
         self._confirmation = settings.heartbeat_timeout
         self._host = settings.host
         self._over = threading.Event()
-        # Guards nothing. Waited on for answers, and for the end.
+        # Guards the next one. Waited on for answers, and for the end.
         self._news = threading.Condition(threading.Lock())
+        # Whether loading has begun without that answer.
+        self._unconfirmed = False
         self._loader = threading.Thread(target=self._load, name="onetrade-ws loading", daemon=True)
 
     @property
@@ -218,7 +222,14 @@ class Link:
 
     def _answered(self) -> None:
         self._heartbeat.answered()
-        self._tell()
+        with self._news:
+            late = self._unconfirmed and self._heartbeat.answers >= self._asked
+            if late:
+                self._unconfirmed = False
+            self._news.notify_all()
+        if late and self._loading is not None:
+            # It was slow, and not silent: what happened before it had read what is wanted may not have been loaded.
+            self._loading.again()
 
     def _server_has_read(self, mark: int) -> None:
         self._outgoing.read_up_to(mark, self._transport.send)
@@ -315,8 +326,9 @@ class Link:
                 in_time = deadline.wait_for(
                     self._news, lambda: self._over.is_set() or heartbeat.answers >= self._asked
                 )
-            # One that answers no heartbeat at all shows nothing, and must do.
-            if not in_time and heartbeat.answers:
+                # One that answers no heartbeat at all shows nothing, and must do, until it answers one after all.
+                self._unconfirmed = not in_time and not heartbeat.answers
+            if not in_time and not self._unconfirmed:
                 raise NetworkError("snapshot", self._host, "the server has not answered a heartbeat in time")
         return self._loading.trader.snapshot(Deadline(_LOADING))
 
