@@ -235,7 +235,8 @@ class OneTradeClient:
         """Validate the session, open the WebSocket, start what is wanted; return when OPEN.
 
         Blocks. What may pass (the network, a server error) is tried again until the time is over, not before the server
-        would have it (``Retry-After``), each time with a log line; a final answer raises at once. A client that is open
+        would have it (``Retry-After``), each time with a log line; a final answer raises at once, and so does one after
+        which the next attempt would come too late. A client that is open
         already returns at once; one that is reconnecting is waited for. When it raises, it leaves no thread behind.
 
         :param timeout: seconds; None: the ``connect_timeout`` setting
@@ -244,7 +245,8 @@ class OneTradeClient:
         :raises CertificateError: the server's certificate is not accepted
         :raises ConfigurationError: what the environment says of proxies or certificates is wrong, or an extra is
             missing
-        :raises ConnectTimeoutError: no connection in time; ``last_error`` says what the trouble was
+        :raises ConnectTimeoutError: no connection in time, or none possible any more; ``last_error`` says what the
+            trouble was
         :raises OneTradeError: without a reconnect policy, what went wrong the first time
         """
         try:

@@ -86,3 +86,8 @@ def _turn(remaining: Optional[float]) -> Optional[float]:
     if _SLICE is None or threading.current_thread() is not threading.main_thread():
         return remaining
     return _SLICE if remaining is None else min(_SLICE, remaining)
+
+
+def in_words(seconds: float) -> str:
+    """When something is that happens after so many seconds: "at once", or "in 2.5 s"."""
+    return "at once" if seconds < 0.05 else f"in {seconds:.1f} s"

@@ -10,7 +10,7 @@ from typing import Callable, Optional
 
 import attrs
 
-from ..deadline import Deadline
+from ..deadline import Deadline, in_words
 from ..errors import (
     AccountUpdatesStoppedError,
     AuthenticationError,
@@ -252,7 +252,7 @@ class Synchronizer:
                     logger.warning("the account could not be loaded: %s", error)
                 else:
                     logger.warning(
-                        "the account could not be loaded: %s; trying again in %.1f s", error, patience
+                        "the account could not be loaded: %s; trying again %s", error, in_words(patience)
                     )
 
     def _log_not_offered(self, what: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Mapping, Optional
 from urllib.parse import urlencode
 
 from ..config import ReconnectPolicy, Settings
-from ..deadline import Deadline
+from ..deadline import Deadline, in_words
 from ..errors import (
     AnswerError,
     AuthenticationError,
@@ -105,7 +105,7 @@ class Calls:
             if remaining is not None and delay >= remaining:
                 raise problem
             with contextlib.suppress(Exception):
-                logger.warning("%s; trying again in %.1f s", problem, delay)
+                logger.warning("%s; trying again %s", problem, in_words(delay))
             with self._changed:
                 Deadline(delay).wait_for(self._changed, lambda: self._aborted is not None)
 

@@ -12,7 +12,7 @@ from typing import Callable, Dict, NoReturn, Optional, Sequence
 import attrs
 
 from ..config import Settings
-from ..deadline import Deadline
+from ..deadline import Deadline, in_words
 from ..errors import (
     AuthenticationError,
     CertificateError,
@@ -81,11 +81,11 @@ class Memory:
 class Supervisor:
     """One life of a client's connection, from ``connect()`` to its end.
 
-    Before the connection was open for the first time, what may pass is tried again until the timeout. After that,
-    losses are mended as the policy says. Login, validation and handshake that are refused with ``Retry-After`` are not
-    tried again before that, an hour at most. Some answers are final at any time: credentials refused, a bad
-    certificate, a logout; and "session is already used", except for a while after a connection of our own was
-    lost, which the server may still be holding.
+    Before the connection was open for the first time, what may pass is tried again while the timeout leaves time for
+    it. After that, losses are mended as the policy says. Login, validation and handshake that are refused with
+    ``Retry-After`` are not tried again before that, an hour at most. Some answers are final at any time: credentials
+    refused, a bad certificate, a logout; and "session is already used", except for a while after a connection of our
+    own was lost, which the server may still be holding.
 
     :param deliver: takes batches of messages, and when not to block for it
     :param wake: wakes a ``deliver`` that blocks
@@ -229,11 +229,11 @@ class Supervisor:
             if trouble is None or not deadline.expired:
                 trouble = ending.error
             delay = policy.delay_after(ending.error, self.attempts)
-            remaining = deadline.remaining() or 0.0
-            over = delay >= remaining
+            # Of one that comes too late nothing would come, nor of waiting for it.
+            over = delay >= (deadline.remaining() or 0.0)
             if not over:
-                logger.warning("not connected yet: %s; trying again in %.1f s", ending.error, delay)
-            self._pause(min(delay, remaining))
+                logger.warning("not connected yet: %s; trying again %s", ending.error, in_words(delay))
+                self._pause(delay)
             if over or deadline.expired:
                 raise ConnectTimeoutError(self._timeout, self.attempts, trouble)
 
@@ -271,7 +271,7 @@ class Supervisor:
         self._lifecycle.move(self, CONNECTING, ending.error)
         reason = type(ending.error).__name__
         self._counters.reconnects[reason] = self._counters.reconnects.get(reason, 0) + 1
-        logger.warning("%s; reconnecting in %.1f s (attempt %d)", ending.error, delay, self.attempts)
+        logger.warning("%s; reconnecting %s (attempt %d)", ending.error, in_words(delay), self.attempts)
         self._say(
             ClientEventType.RECONNECTING,
             Reconnecting(attempt=self.attempts, delay=delay, reason=ending.error),

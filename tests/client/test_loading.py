@@ -402,7 +402,7 @@ def test_each_load_that_fails_says_so_once(
     assert reasons == [{error} for error in failures]
     lines = [record.getMessage() for record in caplog.records if record.name == "onetrade_ws.account"]
     assert len(lines) == 4
-    assert all("HTTP 503: down; trying again in" in line for line in lines)
+    assert all("HTTP 503: down; trying again " in line for line in lines)
     assert client.state is ConnectionState.OPEN
     # Nothing was asked for twice in one load.
     assert calls(simulator, "positions") == 5

@@ -398,20 +398,24 @@ def test_403_is_final_without_a_login(simulator: Simulator, keyed: OneTradeClien
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_snapshot_is_not_asked_for_again(
-    simulator: Simulator, make_client: MakeClient, status: int
+    simulator: Simulator, make_client: MakeClient, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = make_client(simulator, snapshot=True)
     simulator.refuse_calls(status, "no", times=None)
-    stream = connected(client, ClientEventType.RESYNC_FAILED, ClientEventType.RESYNCING, "much later")
+    stream = connected(client, ClientEventType.RESYNC_FAILED, "still there")
     error = read_until(stream, lambda event: event.type is ClientEventType.RESYNC_FAILED)[-1].data
     assert isinstance(error, AuthenticationError)
     assert client.account.status["orders"].reason is error
+    simulator.emit("still there")
+    assert next(stream).type == "still there"
     calls = len(simulator.requests)
-    # Longer than it would take, if it did; and the stream goes on.
-    assert client.wait(0.3) is False
-    simulator.emit("much later")
-    assert [event.type for event in read_until(stream, lambda event: True)] == ["much later"]
-    assert len(simulator.requests) == calls
+    client.resync()
+    assert next(stream).type is ClientEventType.RESYNC_FAILED
+    assert len(simulator.requests) == calls + 1
+    client.disconnect()
+    # By now it has said of both what would come of them.
+    lines = [record.getMessage() for record in caplog.records if record.name == "onetrade_ws.account"]
+    assert lines == [f"the account could not be loaded: {error}"] * 2
 
 
 # -- what may pass -----------------------------------------------------------------------------------------------------
