@@ -604,6 +604,37 @@ def test_a_login_that_fails_is_tried_by_the_next_who_waits(
     assert steps(simulator).count("login") == 2
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_login_that_is_refused_is_refused_to_all_who_wait(
+    simulator: Simulator,
+    make_client: MakeClient,
+    slow_login: SlowLogin,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulator.refuse_login(status, "no", times=None)
+    client = make_client(simulator, **slow_login.settings(simulator))
+    waiting = threading.Semaphore(0)
+    wait_for = Deadline.wait_for
+
+    def noted(deadline: Deadline, condition: threading.Condition, predicate: Callable[[], bool]) -> bool:
+        if not predicate():
+            waiting.release()
+        return wait_for(deadline, condition, predicate)
+
+    monkeypatch.setattr(Deadline, "wait_for", noted)
+    calls = [Background(lambda: outcome(client)) for _ in range(3)]
+    # For the one that logs in.
+    for _ in range(2):
+        assert waiting.acquire(timeout=TIMEOUT)
+    slow_login.go_on.set()
+    assert [call.result() for call in calls] == [status] * 3
+    assert steps(simulator) == ["login"]
+    # Who comes later asks again.
+    assert outcome(client) == status
+    assert steps(simulator) == ["login"] * 2
+
+
 def outcome(client: OneTradeClient) -> Optional[int]:
     try:
         some_candles(client)
