@@ -190,6 +190,7 @@ class OneTradeClient:
             announce=self._announce,
             load=self._synchronizer.run,
             wake_loading=self._synchronizer.wake,
+            load_again=self._synchronizer.request,
             want_account=self._synchronizer.want,
         )
         self._dispatcher = Dispatcher(
@@ -225,8 +226,20 @@ class OneTradeClient:
         url = settings.pop("url", None) or environ.get("ONETRADE_WS_URL")
         if not url:
             raise ConfigurationError(
-                "ONETRADE_WS_URL", None, "an environment variable with the wss:// address"
+                "ONETRADE_WS_URL",
+                None,
+                "it holds the address, like wss://host",
+                "the environment variable ONETRADE_WS_URL is not set",
             )
+        wanted = ["api_key"] if settings.get("api_key") is not None else ["session_id", "access_token"]
+        for name in wanted:
+            if settings.get(name) is None:
+                raise ConfigurationError(
+                    name,
+                    None,
+                    "it takes ONETRADE_SESSION_ID and ONETRADE_ACCESS_TOKEN together, or ONETRADE_API_KEY",
+                    f"the environment variable ONETRADE_{name.upper()} is not set",
+                )
         return cls(url, **settings)
 
     # -- the connection -------------------------------------------------------------------------------------
@@ -235,8 +248,9 @@ class OneTradeClient:
         """Validate the session, open the WebSocket, start what is wanted; return when OPEN.
 
         Blocks. What may pass (the network, a server error) is tried again until the time is over, not before the server
-        would have it (``Retry-After``), each time with a log line; a final answer raises at once. A client that is open
-        already returns at once; one that is reconnecting is waited for. When it raises, it leaves no thread behind.
+        would have it (``Retry-After``), each time with a log line; a final answer raises at once, and so does one after
+        which the next attempt would come too late. A client that is open already returns at once; one that is
+        reconnecting is waited for. When it raises, it leaves no thread behind.
 
         :param timeout: seconds; None: the ``connect_timeout`` setting
         :raises SessionInUseError: another program or browser tab holds the session
@@ -244,7 +258,8 @@ class OneTradeClient:
         :raises CertificateError: the server's certificate is not accepted
         :raises ConfigurationError: what the environment says of proxies or certificates is wrong, or an extra is
             missing
-        :raises ConnectTimeoutError: no connection in time; ``last_error`` says what the trouble was
+        :raises ConnectTimeoutError: no connection in time, or none possible any more; ``last_error`` says what the
+            trouble was
         :raises OneTradeError: without a reconnect policy, what went wrong the first time
         """
         try:
@@ -425,9 +440,10 @@ class OneTradeClient:
         :raises RequoteOverError: the order does not wait for an answer any more: too late
         :raises RequoteRefusedError: the server refuses the answer
         :raises UnknownOrderError: the server knows no such order
-        :raises OutcomeUnknownError: no answer came, or :meth:`disconnect` was called before it did: the server may have
-            acted or not
-        :raises ServerError: the server is in trouble, or refuses the credentials (:exc:`.AuthenticationError`)
+        :raises OutcomeUnknownError: no answer came, or HTTP 5xx, or :meth:`disconnect` was called before it did: the
+            server may have acted or not
+        :raises ServerError: the server is asked too often (:exc:`.RateLimitedError`), or refuses the credentials
+            (:exc:`.AuthenticationError`)
         :raises NetworkError: the server could not be asked
         """
         if not isinstance(order, Order):
@@ -558,7 +574,9 @@ class OneTradeClient:
         :raises CallbackThreadError: inside a callback, which would wait for itself
         """
         if not self._settings.snapshot:
-            raise ConfigurationError("snapshot", False, "True, to wait for it")
+            raise ConfigurationError(
+                "snapshot", False, "with snapshot=False the account is never loaded", "wait_until_current()"
+            )
         if not self._connection.outgoing.wants_account:
             raise AccountUpdatesStoppedError
         # Account updates may be stopped while there is no connection: then its opening is all that comes.

@@ -160,7 +160,8 @@ def _url(name: str, value: object, schemes: Tuple[str, str]) -> SplitResult:
     elif any(character.isspace() or not character.isprintable() for character in value):
         problem = "without blanks or control characters"
     if problem is not None:
-        raise ConfigurationError(name, f"{parts.scheme}://{parts.hostname or ''}…", f"{example}; {problem}")
+        shown = f"{parts.scheme}://{parts.hostname or ''}" if parts.scheme else ""
+        raise ConfigurationError(name, shown if shown == value else f"{shown}…", f"{example}; {problem}")
     return parts
 
 
@@ -338,7 +339,10 @@ class Settings:
         if self.api_key is not None:
             if self.session_id is not None or self.access_token is not None:
                 raise ConfigurationError(
-                    "api_key", type(self.api_key), "either it, or session_id and access_token"
+                    "api_key",
+                    type(self.api_key),
+                    "give one or the other",
+                    "api_key together with session_id and access_token",
                 )
         elif self.session_id is None or self.access_token is None:
             missing = "session_id" if self.session_id is None else "access_token"

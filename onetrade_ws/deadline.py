@@ -137,3 +137,8 @@ class Flag:
         """
         with self._changed:
             return Deadline(timeout).wait_for(self._changed, self.is_set)
+
+
+def in_words(seconds: float) -> str:
+    """When something is that happens after so many seconds: "at once", or "in 2.5 s"."""
+    return "at once" if seconds < 0.05 else f"in {seconds:.1f} s"

@@ -107,15 +107,19 @@ class ConfigurationError(OneTradeError, ValueError):
     :ivar setting: its name
     :ivar value: what was given (for a secret: only its type)
     :ivar allowed: what is allowed, in words
+    :ivar problem: what is wrong, where the value alone does not say it
     """
 
-    def __init__(self, setting: str, value: object, allowed: str) -> None:
-        super().__init__(setting, value, allowed)
+    def __init__(self, setting: str, value: object, allowed: str, problem: str = "") -> None:
+        super().__init__(setting, value, allowed, problem)
         self.setting = setting
         self.value = value
         self.allowed = allowed
+        self.problem = problem
 
     def __str__(self) -> str:
+        if self.problem:
+            return f"{self.problem}: {self.allowed}"
         return f"{self.setting}={self.value!r} is not allowed: {self.allowed}"
 
 
@@ -431,7 +435,8 @@ class AuthenticationError(ServerError):
     """401 or 403: the server does not accept the credentials. Never retried."""
 
     def __str__(self) -> str:
-        return f"{super().__str__()}; check the credentials: sessions and tokens expire"
+        what = "API key" if self.step == "login" else "credentials: sessions and tokens expire"
+        return f"{super().__str__()}; check the {what}"
 
 
 class SessionInUseError(ServerError):

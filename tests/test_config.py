@@ -753,6 +753,38 @@ def test_an_address_is_needed(environment: Dict[str, str]) -> None:
     assert caught.value.setting == "ONETRADE_WS_URL"
 
 
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, "SESSION_ID"),
+        ({"ONETRADE_SESSION_ID": "s-1"}, "ACCESS_TOKEN"),
+        ({"ONETRADE_ACCESS_TOKEN": "t-1"}, "SESSION_ID"),
+    ],
+)
+def test_what_the_environment_lacks_is_named(given: Dict[str, str], missing: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        OneTradeClient.from_env({"ONETRADE_WS_URL": "wss://host.example", **given})
+    assert caught.value.setting == missing.lower()
+    assert str(caught.value).startswith(f"the environment variable ONETRADE_{missing} is not set: ")
+
+
+def test_both_kinds_of_credentials_at_once() -> None:
+    error = refused(api_key="k-1", **CREDENTIALS)
+    assert str(error) == "api_key together with session_id and access_token: give one or the other"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("host.example", "…"),
+        ("https://host.example", "https://host.example"),
+        ("https://h/secret", "https://h…"),
+    ],
+)
+def test_of_a_wrong_address_no_more_is_shown_than_can_be_no_secret(url: str, shown: str) -> None:
+    assert refused(url).value == shown
+
+
 def test_a_wrong_variable_is_refused_without_showing_a_secret() -> None:
     with pytest.raises(ConfigurationError) as caught:
         OneTradeClient.from_env({"ONETRADE_WS_URL": "wss://host.example", "ONETRADE_API_KEY": f"{CANARY}\n"})

@@ -8,7 +8,7 @@ from typing import Callable, List, Optional
 import pytest
 
 from onetrade_ws import deadline as deadline_module
-from onetrade_ws.deadline import Deadline
+from onetrade_ws.deadline import Deadline, in_words
 
 # Seconds; only a failing test ever waits so long.
 LONG = 10.0
@@ -235,3 +235,11 @@ def test_a_lock_that_is_held_is_waited_for_until_the_time_is_over(timeout: float
     assert Deadline(timeout).acquire(lock) is False
     lock.release()
     assert Deadline(timeout).acquire(lock) is True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.0, "at once"), (0.049, "at once"), (0.05, "in 0.1 s"), (2.46, "in 2.5 s"), (3600, "in 3600.0 s")],
+)
+def test_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words

@@ -58,8 +58,13 @@ LOSS = ConnectionLostError("reset by peer")
 CASES: List[Tuple[Type[OneTradeError], Dict[str, Any], str]] = [
     (
         ConfigurationError,
-        {"setting": "queue_limit", "value": 0, "allowed": "a whole number of at least 1"},
+        {"setting": "queue_limit", "value": 0, "allowed": "a whole number of at least 1", "problem": ""},
         "queue_limit=0 is not allowed: a whole number of at least 1",
+    ),
+    (
+        ConfigurationError,
+        {"setting": "api_key", "value": str, "allowed": "give one or the other", "problem": "both of them"},
+        "both of them: give one or the other",
     ),
     (
         EncodeError,
@@ -130,7 +135,12 @@ CASES: List[Tuple[Type[OneTradeError], Dict[str, Any], str]] = [
     (
         AuthenticationError,
         {"step": "login", "status": 401, "message": "no such key", "retry_after": None},
-        "login was answered with HTTP 401: no such key; check the credentials: sessions and tokens expire",
+        "login was answered with HTTP 401: no such key; check the API key",
+    ),
+    (
+        AuthenticationError,
+        {"step": "handshake", "status": 401, "message": "expired", "retry_after": None},
+        "handshake was answered with HTTP 401: expired; check the credentials: sessions and tokens expire",
     ),
     (
         SessionInUseError,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import time
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
-from ..deadline import Deadline
-from ..errors import UnknownSymbolError
+import attrs
+
+from ..deadline import Condition, Deadline
+from ..errors import NetworkError, OneTradeError, UnknownSymbolError
 from ..protocol.models import Symbol
 
 # Seconds for which the symbols that were told are taken for all there are.
@@ -71,6 +74,20 @@ class Symbols(Mapping[Union[int, str], Symbol]):
         return f"<Symbols {names}>" if 0 < len(self) <= 10 else f"<{len(self)} Symbols>"
 
 
+@attrs.define(eq=False)
+class _Request:
+    """That somebody asks the server, for all who wait for the answer meanwhile.
+
+    :ivar is_over: whether nobody asks any more
+    :ivar is_told: whether the symbols were told
+    :ivar error: why not, where that is known
+    """
+
+    is_over: bool = False
+    is_told: bool = False
+    error: Optional[OneTradeError] = None
+
+
 class Directory:
     """What is known of the symbols. Every method on any thread.
 
@@ -83,7 +100,10 @@ class Directory:
     ) -> None:
         self._load = load
         self._clock = clock
-        self._told_at = clock()
+        self._told_at: Optional[float] = None
+        # Guards the next one and what it says. Waited on for its end.
+        self._changed = Condition()
+        self._request: Optional[_Request] = None
         #: The symbols as they were told last; none before the first time.
         self.symbols = Symbols()
 
@@ -95,15 +115,47 @@ class Directory:
     def id_of(self, symbol: Union[int, str], deadline: Deadline) -> int:
         """The id of a symbol that is given by its id, as it is, or by its name.
 
-        For a name the server is asked, and this blocks until ``deadline``, while no symbols are known; and when none of
-        them has this name, for the broker may have added it since, but not within a minute after they were told: names
-        that do not exist must not become requests without end.
+        For a name the server is asked, and this blocks until ``deadline``, before the symbols have been told; and when
+        none of them has this name, for the broker may have added it since, but not within a minute after they were
+        told: names that do not exist must not become requests without end. Threads that need an answer at once wait
+        for the same one.
 
         :raises UnknownSymbolError: when no symbol has this name
         :raises OneTradeError: when the server cannot be asked
         """
         if not isinstance(symbol, str):
             return symbol
-        if symbol not in self.symbols and (not self.symbols or self._clock() - self._told_at >= _FRESH):
-            self.put(self._load(deadline))
+        if symbol not in self.symbols and (self._told_at is None or self._clock() - self._told_at >= _FRESH):
+            self._ask(deadline)
         return self.symbols[symbol].id
+
+    def _ask(self, deadline: Deadline) -> None:
+        with self._changed:
+            while self._request is not None:
+                theirs = self._request
+                if not self._wait_for(theirs, deadline):
+                    # There is no time to ask either; what asks knows how to say so.
+                    break
+                if theirs.is_told:
+                    return
+                # Theirs may have been a shorter time.
+                if theirs.error is not None and not isinstance(theirs.error, NetworkError):
+                    raise copy.copy(theirs.error)
+            mine = _Request()
+            self._request = self._request or mine
+        try:
+            self.put(self._load(deadline))
+            mine.is_told = True
+        except OneTradeError as error:
+            mine.error = copy.copy(error)
+            raise
+        finally:
+            with self._changed:
+                mine.is_over = True
+                if self._request is mine:
+                    self._request = None
+                self._changed.notify_all()
+
+    def _wait_for(self, request: _Request, deadline: Deadline) -> bool:
+        # Requires holding _changed.
+        return deadline.wait_for(self._changed, lambda: request.is_over)

@@ -9,7 +9,7 @@ from typing import Callable, Optional, Sequence
 
 import attrs
 
-from ..deadline import Condition, Deadline, Flag
+from ..deadline import Condition, Deadline, Flag, in_words
 from ..errors import (
     AccountUpdatesStoppedError,
     AuthenticationError,
@@ -269,7 +269,9 @@ class Synchronizer:
             elif patience is None:
                 logger.warning("the account could not be loaded: %s", error)
             else:
-                logger.warning("the account could not be loaded: %s; trying again in %.1f s", error, patience)
+                logger.warning(
+                    "the account could not be loaded: %s; trying again %s", error, in_words(patience)
+                )
 
     def _say(self, event_type: ClientEventType, load: Load) -> None:
         # Requires holding _changed.

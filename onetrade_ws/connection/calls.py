@@ -10,7 +10,7 @@ from typing import Any, Callable, Mapping, Optional
 from urllib.parse import urlencode
 
 from ..config import ReconnectPolicy, Settings
-from ..deadline import Condition, Deadline
+from ..deadline import Condition, Deadline, in_words
 from ..errors import (
     AnswerError,
     AuthenticationError,
@@ -106,7 +106,7 @@ class Calls:
             if remaining is not None and delay >= remaining:
                 raise problem
             with contextlib.suppress(Exception):
-                logger.warning("%s; trying again in %.1f s", problem, delay)
+                logger.warning("%s; trying again %s", problem, in_words(delay))
             with self._changed:
                 Deadline(delay).wait_for(self._changed, lambda: self._aborted is not None)
 

@@ -38,6 +38,7 @@ class Connection:
     :param announce: takes the client's own events in their order, on any thread; does not block
     :param load: loads the account over HTTP beside a connection, see :class:`.Loading`
     :param wake_loading: see :class:`.Loading`
+    :param load_again: see :class:`.Loading`
     :param want_account: called when account updates are wanted, or no more; must not block
     """
 
@@ -50,6 +51,7 @@ class Connection:
         announce: Callable[[Event], None],
         load: Callable[[Callable[[], Snapshot], Flag], None],
         wake_loading: Callable[[], None],
+        load_again: Callable[[], None],
         want_account: Callable[[bool], None],
     ) -> None:
         self.counters = Counters()
@@ -66,6 +68,7 @@ class Connection:
         self._announce = announce
         self._load = load
         self._wake_loading = wake_loading
+        self._load_again = load_again
         self._memory = Memory()
         self._sign_in = SignIn(settings)
         self._context: Optional[ssl.SSLContext] = None
@@ -207,7 +210,7 @@ class Connection:
             policy=self._settings.reconnect,
             passes=asks_for_patience,
         )
-        return Loading(self._load, self._wake_loading, Trader(calls))
+        return Loading(self._load, self._wake_loading, self._load_again, Trader(calls))
 
     def ask(self, call: Callable[[Trader], T]) -> T:
         """What a call of the trader's API says; blocks. What it raises has no past: the frames behind it know what the

@@ -62,8 +62,8 @@ class Exchange:
     def __init__(self, context: Optional[ssl.SSLContext], tunnel: Optional[Tunnel] = None) -> None:
         self._context = context
         self._tunnel = tunnel
-        # Guards everything below.
-        self._lock = threading.Lock()
+        # Guards everything below. Reentrant: a signal handler may disconnect in the middle of it.
+        self._lock = threading.RLock()
         # The connection of the request under way: being made, or made. The second descriptor of a made one stays
         # valid whatever TLS wraps around the first.
         self._stream: Optional[Stream] = None

@@ -49,10 +49,12 @@ _LOADING = 120.0
 
 class Loading(NamedTuple):
     """How the account is loaded over HTTP beside a connection: ``run`` on a thread of its own, given what fetches and
-    what says that the connection is over; ``wake`` lets it look. See :class:`.Synchronizer`."""
+    what says that the connection is over; ``wake`` lets it look; ``again`` has it loaded once more, and does not block.
+    See :class:`.Synchronizer`."""
 
     run: Callable[[Callable[[], Snapshot], Flag], None]
     wake: Callable[[], None]
+    again: Callable[[], None]
     trader: Trader
 
 
@@ -148,8 +150,10 @@ class Link:
         self._confirmation = settings.heartbeat_timeout
         self._host = settings.host
         self._over = Flag()
-        # Guards nothing. Waited on for answers, and for the end.
+        # Guards the next one. Waited on for answers, and for the end.
         self._news = Condition()
+        # Whether loading has begun without that answer.
+        self._unconfirmed = False
         self._loader = threading.Thread(target=self._load, name="onetrade-ws loading", daemon=True)
 
     @property
@@ -172,22 +176,25 @@ class Link:
 
         :param deadline: for TCP, TLS and handshake together
         """
+        error: OneTradeError = ConnectionLostError("reading it failed")
         try:
             error = self._transport.run(self._credentials, context, deadline)
+            if self._logged_out:
+                error = SessionLoggedOutError()
         finally:
             self._watchdog.stop()
             self._heartbeat.stop()
             if self._opening.ident is not None:
                 # It starts the heartbeat, and attaches the queue.
                 Deadline(None).join(self._opening)
-            self._stop_loading()
+            self._end_loading(error)
+            if self._loader.ident is not None:
+                Deadline(None).join(self._loader)
             self._heartbeat.join()
             self._watchdog.join()
             self._outgoing.detach(self._transport.send)
             self._deliver_held()
             self._ended.set()
-        if self._logged_out:
-            error = SessionLoggedOutError()
         lasted = None if self._opened_at is None else time.monotonic() - self._opened_at
         return Ending(error, lasted, self._stream.buffer.received_at)
 
@@ -195,6 +202,7 @@ class Link:
         """End it: with a closing handshake as far as the server plays along until ``deadline``, then without."""
         remaining = deadline.remaining() or 0.0
         self._leaving = True
+        self._end_loading(ConnectionLostError("disconnect() was called"))
         self._heartbeat.stop()
         last = ""
         if self._outgoing.is_in_doubt:
@@ -214,7 +222,14 @@ class Link:
 
     def _answered(self) -> None:
         self._heartbeat.answered()
-        self._tell()
+        with self._news:
+            late = self._unconfirmed and self._heartbeat.answers >= self._asked
+            if late:
+                self._unconfirmed = False
+            self._news.notify_all()
+        if late and self._loading is not None:
+            # It was slow, and not silent: what happened before it had read what is wanted may not have been loaded.
+            self._loading.again()
 
     def _server_has_read(self, mark: int) -> None:
         self._outgoing.read_up_to(mark, self._transport.send)
@@ -311,8 +326,9 @@ class Link:
                 in_time = deadline.wait_for(
                     self._news, lambda: self._over.is_set() or heartbeat.answers >= self._asked
                 )
-            # One that answers no heartbeat at all shows nothing, and must do.
-            if not in_time and heartbeat.answers:
+                # One that answers no heartbeat at all shows nothing, and must do, until it answers one after all.
+                self._unconfirmed = not in_time and not heartbeat.answers
+            if not in_time and not self._unconfirmed:
                 raise NetworkError("snapshot", self._host, "the server has not answered a heartbeat in time")
         return self._loading.trader.snapshot(Deadline(_LOADING))
 
@@ -320,16 +336,13 @@ class Link:
         with self._news:
             self._news.notify_all()
 
-    def _stop_loading(self) -> None:
-        # On the reader thread, when the opening thread has ended.
-        if self._loading is None:
-            return
+    def _end_loading(self, error: OneTradeError) -> None:
+        # On any thread, any number of times. Does not block.
         self._over.set()
         self._tell()
-        self._loading.trader.abort(ConnectionLostError("it is over"))
-        self._loading.wake()
-        if self._loader.ident is not None:
-            Deadline(None).join(self._loader)
+        if self._loading is not None:
+            self._loading.trader.abort(error)
+            self._loading.wake()
 
     # -- on the watchdog thread -----------------------------------------------------------------------------
 

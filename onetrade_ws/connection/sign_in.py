@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Optional, Tuple
 
 from ..config import Settings, host_and_port
@@ -20,10 +21,13 @@ class SignIn:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Guards the next five, and that one thread logs in at a time, for two logins could give two sessions. The
+        # Guards the next seven, and that one thread logs in at a time, for two logins could give two sessions. The
         # others wait on it, up to their deadlines.
         self._changed = Condition()
         self._logging_in = False
+        # How many logins have ended, and which refusal the last one ended with.
+        self._logins = 0
+        self._refused: Optional[AuthenticationError] = None
         self._earlier: Tuple[Credentials, ...] = ()
         #: The credentials in force, or the last that were; without a session before the first login.
         self.credentials = Credentials(api_key=settings.api_key)
@@ -90,6 +94,8 @@ class SignIn:
     def _log_in(self, old: Optional[Credentials], exchange: Exchange, deadline: Deadline) -> Credentials:
         exchange.on_abort = self._wake
         with self._changed:
+            # What the one that is under way ends with.
+            shared = self._logins + 1 if self._logging_in else 0
             waited = deadline.wait_for(
                 self._changed, lambda: not self._logging_in or exchange.aborted is not None
             )
@@ -99,14 +105,23 @@ class SignIn:
                 raise NetworkError("login", host_and_port(self._settings.http_url), "no answer in time")
             if self._usable and self.credentials is not old:
                 return self.credentials
+            if self._refused is not None and shared == self._logins:
+                # Another attempt would get the same answer.
+                raise copy.copy(self._refused)
             self._logging_in = True
         fresh: Optional[Credentials] = None
+        refused: Optional[AuthenticationError] = None
         try:
             fresh = log_in(self._settings, exchange, deadline)
             return fresh
+        except AuthenticationError as error:
+            refused = copy.copy(error)
+            raise
         finally:
             with self._changed:
                 self._logging_in = False
+                self._logins += 1
+                self._refused = refused
                 if fresh is not None:
                     self._earlier = (self.credentials, *self._earlier)[:_REMEMBERED]
                     self.credentials, self._usable, self._spent = fresh, True, False

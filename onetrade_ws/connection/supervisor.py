@@ -12,7 +12,7 @@ from typing import Callable, Dict, NoReturn, Optional, Sequence
 import attrs
 
 from ..config import Settings
-from ..deadline import Deadline, Flag
+from ..deadline import Deadline, Flag, in_words
 from ..errors import (
     AuthenticationError,
     CertificateError,
@@ -20,6 +20,7 @@ from ..errors import (
     ConnectTimeoutError,
     NetworkError,
     OneTradeError,
+    RateLimitedError,
     ReconnectFailedError,
     ServerError,
     SessionInUseError,
@@ -80,11 +81,11 @@ class Memory:
 class Supervisor:
     """One life of a client's connection, from ``connect()`` to its end.
 
-    Before the connection was open for the first time, what may pass is tried again until the timeout. After that,
-    losses are mended as the policy says. Login, validation and handshake that are refused with ``Retry-After`` are not
-    tried again before that, an hour at most. Some answers are final at any time: credentials refused, a bad
-    certificate, a logout; and "session is already used", except for a while after a connection of our own was
-    lost, which the server may still be holding.
+    Before the connection was open for the first time, what may pass is tried again while the timeout leaves time for
+    it. After that, losses are mended as the policy says. Login, validation and handshake that are refused with
+    ``Retry-After`` are not tried again before that, an hour at most. Some answers are final at any time: credentials
+    refused, a bad certificate, a logout; and "session is already used", except for a while after a connection of our
+    own was lost, which the server may still be holding.
 
     :param deliver: takes batches of messages, and when not to block for it
     :param wake: wakes a ``deliver`` that blocks
@@ -228,11 +229,11 @@ class Supervisor:
             if trouble is None or not deadline.expired:
                 trouble = ending.error
             delay = policy.delay_after(ending.error, self.attempts)
-            remaining = deadline.remaining() or 0.0
-            over = delay >= remaining
+            # Of one that comes too late nothing would come, nor of waiting for it.
+            over = delay >= (deadline.remaining() or 0.0)
             if not over:
-                logger.warning("not connected yet: %s; trying again in %.1f s", ending.error, delay)
-            self._pause(min(delay, remaining))
+                logger.warning("not connected yet: %s; trying again %s", ending.error, in_words(delay))
+                self._pause(delay)
             if over or deadline.expired:
                 raise ConnectTimeoutError(self._timeout, self.attempts, trouble)
 
@@ -258,6 +259,8 @@ class Supervisor:
             self.attempts += 1
             self._reconnect_after(policy.delay_after(ending.error, self.attempts), ending)
             ending = self._attempt(Deadline(self._settings.connect_timeout))
+            if _may_be_over(ending.error) and self._used is not None:
+                self._sign_in.forget(self._used)
             if ending.lasted is not None:
                 session_in_use = 0
                 # One that breaks at once counts as a failure, or a server that does it would be stormed.
@@ -268,7 +271,7 @@ class Supervisor:
         self._lifecycle.move(self, CONNECTING, ending.error)
         reason = type(ending.error).__name__
         self._counters.reconnects[reason] = self._counters.reconnects.get(reason, 0) + 1
-        logger.warning("%s; reconnecting in %.1f s (attempt %d)", ending.error, delay, self.attempts)
+        logger.warning("%s; reconnecting %s (attempt %d)", ending.error, in_words(delay), self.attempts)
         self._say(
             ClientEventType.RECONNECTING,
             Reconnecting(attempt=self.attempts, delay=delay, reason=ending.error),
@@ -301,6 +304,7 @@ class Supervisor:
         return credentials
 
     def _validate(self, credentials: Credentials, exchange: Exchange, deadline: Deadline) -> None:
+        self._used = credentials
         self._sign_in.spend(credentials)
         validate_session(self._settings, credentials, exchange, deadline)
 
@@ -309,7 +313,7 @@ class Supervisor:
             self._raise_if_stopped()
             exchange = self._exchange = Exchange(self._context, self._routes.http)
         try:
-            credentials = self._used = self._enter(exchange, deadline)
+            credentials = self._enter(exchange, deadline)
         except OneTradeError as error:
             self._raise_if_stopped()
             self._judge_session(error)
@@ -397,3 +401,9 @@ class Supervisor:
     def _say(self, event_type: ClientEventType, data: object) -> None:
         if not self._abandoned:
             self._announce(Event(event_type, data, time.time()))
+
+
+def _may_be_over(error: OneTradeError) -> bool:
+    """Whether the session may be: nobody says what a server answers then. 5xx and 429 are about something else."""
+    about_others = (RateLimitedError, SessionInUseError)
+    return isinstance(error, ServerError) and error.status < 500 and not isinstance(error, about_others)

@@ -13,6 +13,7 @@ from ..errors import (
     AuthenticationError,
     NotFoundError,
     OneTradeError,
+    OutcomeUnknownError,
     RateLimitedError,
     RequoteOverError,
     RequoteRefusedError,
@@ -214,6 +215,8 @@ class Trader:
             self._calls.post(step, f"orders/{order_id}/approval", content, deadline)
         except (AuthenticationError, RateLimitedError):
             raise
+        except OutcomeUnknownError as error:
+            problem = OutcomeUnknownError(f"{step} for order {order_id}", error.reason)
         except ServerError as error:
             if error.step != step:
                 # The login, without which it was not asked.

@@ -248,7 +248,7 @@ class Books:
     def answer_requote(self, order: Order, accept: bool) -> None:
         """The client's answer: fills at the offered price, or cancels."""
         if order.status != OrderStatus.REQUOTED:
-            raise Refused(f"order {order.id} has not been requoted")
+            raise Refused(f"order {order.id} is {order.status.name.lower()}, not requoted")
         if accept:
             self.fill(order)
         else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, List, Optional, Sequence
 
 import pytest
 
-from onetrade_ws import NetworkError, OneTradeError, Symbol, Symbols, UnknownSymbolError
+from onetrade_ws import NetworkError, NotFoundError, OneTradeError, Symbol, Symbols, UnknownSymbolError
 from onetrade_ws.account import Directory
 from onetrade_ws.deadline import Deadline
 
@@ -242,12 +244,114 @@ def test_a_server_that_cannot_be_asked_again_says_nothing_of_a_name() -> None:
     assert directory.id_of("XAUUSD", SOON) == 2
 
 
-def test_a_server_without_symbols_is_asked_again() -> None:
-    server = Server([])
-    directory = Directory(server)
+def test_a_server_without_symbols_is_asked_again_after_a_while() -> None:
+    server, clock = Server([]), Clock()
+    directory = Directory(server, clock)
     for _ in range(2):
         with pytest.raises(UnknownSymbolError):
             directory.id_of("EURUSD", SOON)
-    assert len(server.asked) == 2
+    assert len(server.asked) == 1
     server.names = ["EURUSD"]
+    clock.now += 60
     assert directory.id_of("EURUSD", SOON) == 1
+
+
+class Together:
+    """A server that answers when so many wait for it, on whatever threads: who asks, and who waits for the answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, others: int, *answers: object) -> None:
+        self.asked = 0
+        self.is_asked = threading.Event()
+        self._others = others
+        self._answers = list(answers)
+        self._waiting = threading.Semaphore(0)
+        wait_for = Deadline.wait_for
+
+        def noted(deadline: Deadline, condition: threading.Condition, predicate: Callable[[], bool]) -> bool:
+            self._waiting.release()
+            return wait_for(deadline, condition, predicate)
+
+        monkeypatch.setattr(Deadline, "wait_for", noted)
+
+    def __call__(self, deadline: Deadline) -> List[Symbol]:
+        self.asked += 1
+        self.is_asked.set()
+        if deadline.expired:
+            raise NetworkError("symbols", "host", "no answer in time")
+        if self.asked == 1:
+            for _ in range(self._others):
+                assert self._waiting.acquire(timeout=10)
+        answer = self._answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        assert isinstance(answer, list)
+        return answer
+
+
+def ids(directory: Directory, names: Sequence[str]) -> List[object]:
+    """What as many threads at once get: an id, or an error."""
+
+    def look_up(name: str) -> object:
+        try:
+            return directory.id_of(name, Deadline(10))
+        except OneTradeError as error:
+            return error
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        return list(threads.map(look_up, names))
+
+
+def test_threads_that_look_up_names_at_once_ask_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Together(monkeypatch, 3, symbols())
+    assert ids(Directory(server), ["EURUSD", "GBPUSD", "USDJPY", "US500"]) == [1, 2, 3, 8]
+    assert server.asked == 1
+
+
+def test_threads_that_look_up_names_at_once_share_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Together(monkeypatch, 2, NotFoundError("symbols", 404, "no"), symbols())
+    directory = Directory(server)
+    errors = ids(directory, ["EURUSD"] * 3)
+    assert [str(error) for error in errors] == ["symbols was answered with HTTP 404: no"] * 3
+    assert len({id(error) for error in errors}) == 3
+    assert server.asked == 1
+    # Who comes later asks again.
+    assert directory.id_of("EURUSD", SOON) == 1
+
+
+@pytest.mark.parametrize(
+    "failure", [NetworkError("symbols", "host", "no answer in time"), KeyboardInterrupt()]
+)
+def test_what_ended_somebody_elses_request_alone_is_not_shared(
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    server = Together(monkeypatch, 1, failure, symbols())
+    directory = Directory(server)
+    ended: List[BaseException] = []
+
+    def look_up_in_vain() -> None:
+        with pytest.raises(type(failure)) as caught:
+            directory.id_of("EURUSD", Deadline(10))
+        ended.append(caught.value)
+
+    first = threading.Thread(target=look_up_in_vain)
+    first.start()
+    assert server.is_asked.wait(10)
+    assert directory.id_of("EURUSD", Deadline(10)) == 1
+    first.join(10)
+    assert ended == [failure]
+    assert server.asked == 2
+
+
+def test_who_waits_for_somebody_elses_answer_does_so_no_longer_than_it_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = Together(monkeypatch, 2, symbols())
+    directory = Directory(server)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(lambda: directory.id_of("EURUSD", Deadline(10)))
+        assert server.is_asked.wait(10)
+        for _ in range(2):
+            with pytest.raises(NetworkError, match="in time"):
+                directory.id_of("EURUSD", Deadline(0))
+        assert first.result(10) == 1
+    assert server.asked == 3

@@ -59,7 +59,7 @@ def make_calls(client: OneTradeClient) -> Dict[str, Callable[[], Any]]:
         "events": lambda: list(client.events(timeout=0)),
         "wait_until_current": lambda: client.wait_until_current(0),
         "send": lambda: client.send("anything"),
-        "subscribe_market": lambda: (client.subscribe_market(1), client.unsubscribe_market(1)),
+        "subscribe_market": lambda: client.subscribe_market(1),
         "account": lambda: (client.account.orders, client.account.figures, client.account.status),
         "health": lambda: (client.health(), client.stats(), client.state),
         "resync": client.resync,

@@ -44,7 +44,7 @@ from tests.client.conversation import (
 )
 from tests.client.loading import Gate, agree, current, state_of
 from tests.client.relay import Relay
-from tests.connection.hostile import HostileServer, Peer, text_frame
+from tests.connection.hostile import HostileServer, Peer, event_frame, text_frame
 
 #: What is said of a load.
 LOADS = (ClientEventType.RESYNCING, ClientEventType.RESYNCED, ClientEventType.RESYNC_FAILED)
@@ -516,7 +516,7 @@ def test_each_load_that_fails_says_so_once(
     assert reasons == [{error} for error in failures]
     lines = [record.getMessage() for record in caplog.records if record.name == "onetrade_ws.account"]
     assert len(lines) == 4
-    assert all("HTTP 503: down; trying again in" in line for line in lines)
+    assert all("HTTP 503: down; trying again " in line for line in lines)
     assert client.state is ConnectionState.OPEN
     # Nothing was asked for twice in one load.
     assert calls(simulator, "positions") == 5
@@ -739,6 +739,49 @@ def test_a_server_that_never_answers_a_beat_shows_nothing_and_must_do(
     connect(client, simulator)
     current(client)
     agree(client, simulator)
+
+
+def test_a_server_that_answers_its_first_beats_late(make_client: MakeClient, simulator: Simulator) -> None:
+    happened, wanted = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        beats = read_beats_up_to(peer, "start_account_all")
+        read_beat(peer)
+        assert happened.wait(TIMEOUT)
+        # Those of before show nothing.
+        peer.send(beats * text_frame("10") + event_frame("early"))
+        assert wanted.wait(TIMEOUT)
+        peer.send(text_frame("10"))
+        peer.serve()
+
+    with HostileServer(script) as server:
+        client = make_client(
+            server,
+            snapshot=True,
+            http_url=simulator.http_url,
+            session_id=simulator.session_id,
+            access_token=simulator.access_token,
+            heartbeat_interval=3600,
+            heartbeat_timeout=0.2,
+        )
+        client.connect()
+        current(client)
+        # Nobody tells of it: the server has not read that somebody wants to know.
+        simulator.place_order(1, SideType.BUY, 1, type=OrderType.BUY_LIMIT, price=0.5)
+        with client.expect("early", timeout=TIMEOUT):
+            happened.set()
+        assert not client.account.orders
+        said = listen(client, *LOADS)
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            wanted.set()
+        assert list(client.account.orders) == [order["id"] for order in simulator.orders] != []
+        # From now on it answers in time.
+        with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT):
+            client.resync()
+        assert [event.type for event in said] == [ClientEventType.RESYNCING, ClientEventType.RESYNCED] * 2
+        assert calls(simulator, "deals") == 2 + 1
+        client.disconnect()
 
 
 def test_a_server_that_has_left_beats_unanswered(make_client: MakeClient, simulator: Simulator) -> None:

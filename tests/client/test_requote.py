@@ -359,7 +359,7 @@ def test_no_answer_came(
         with pytest.raises(OutcomeUnknownError, match="may have acted or not") as caught:
             client.answer_requote(order, accept=True, timeout=timeout)
         assert type(caught.value.reason) is reason
-        assert caught.value.step == "requote answer"
+        assert caught.value.step == f"requote answer for order {order.id}"
         sent = [request.target for request in server.requests if request.target.endswith(APPROVAL)]
     assert len(sent) == 1
     # Connections that came afterwards are counted by now: there is that for the account, and the one.

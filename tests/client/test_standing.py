@@ -521,7 +521,7 @@ def test_without_a_connection_nothing_is_said_of_loads(make_client: MakeClient, 
 # -- closing -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_load_that_ends_while_the_client_is_closing(
+def test_a_load_ends_when_the_client_begins_to_close(
     make_client: MakeClient, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Until it is over, the server does not answer the close frame.
@@ -558,18 +558,17 @@ def test_a_load_that_ends_while_the_client_is_closing(
         with client.events(*LOADS, ClientEventType.STATE_CHANGED, timeout=TIMEOUT) as events:
             closing = Background(lambda: client.disconnect(4 * TIMEOUT))
             assert next(events).data.new is ConnectionState.CLOSING
-            # One that began before ends now, and another one begins and ends.
-            gate.closed = False
             client.resync()
-            gate.opened.set()
-            for event in events:
-                if event.type is ClientEventType.RESYNCING:
-                    break
-            assert next(events).type is ClientEventType.RESYNC_FAILED
+            failed = next(events)
+        # Nothing is answered before: neither the load nor the close frame.
+        gate.opened.set()
         over.set()
         closing.result()
+        assert failed.type is ClientEventType.RESYNC_FAILED
+        assert str(failed.data) == "the connection was lost: disconnect() was called"
         assert said[-1].event.data.new is ConnectionState.CLOSED
-        assert ClientEventType.RESYNCED not in [each.event.type for each in said[count:]]
+        about_loads = [each.event.type for each in said[count:] if each.event.type in LOADS]
+        assert about_loads == [ClientEventType.RESYNC_FAILED]
         for each in said[count:]:
             assert states(each.status) == {SyncState.STALE}
         assert states(client.account.status) == {SyncState.STALE}

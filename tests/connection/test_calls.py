@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import random
 import threading
 import time
 import traceback
@@ -540,7 +541,7 @@ def test_what_may_pass_is_asked_for_again(
         record.getMessage() for record in caplog.records if record.name.startswith("onetrade_ws.connection")
     ]
     assert len(said) == 2
-    assert all(f"HTTP {status}: busy; trying again in" in line for line in said)
+    assert all(f"HTTP {status}: busy; trying again " in line for line in said)
 
 
 @pytest.mark.parametrize("status", [500, 429])
@@ -555,11 +556,18 @@ def test_the_policy_says_how_often(
     assert len(simulator.requests) == attempts
 
 
+class Slow(ReconnectPolicy):
+    """Comes back long after everybody has gone."""
+
+    def delay(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
+        return 3600.0
+
+
 def test_what_does_not_pass_in_time(simulator: Simulator, make_client: MakeClient) -> None:
     simulator.refuse_calls(500, "busy", times=None)
-    slow = ReconnectPolicy(initial_delay=3600, max_delay=3600)
-    with pytest.raises(ServerError):
-        some_candles(make_client(simulator, reconnect=slow), timeout=0.1)
+    with pytest.raises(ServerError, match="busy"):
+        some_candles(make_client(simulator, reconnect=Slow()), timeout=TIMEOUT)
+    assert len(simulator.requests) == 1
     with pytest.raises((ServerError, NetworkError)):
         some_candles(make_client(simulator), timeout=0.1)
 
@@ -680,19 +688,22 @@ def test_any_refusal_may_say_how_long_to_wait(status: int, words: str) -> None:
 
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimitedError), (503, ServerError)])
 def test_a_snapshot_is_asked_for_again_when_the_server_says(
-    simulator: Simulator, make_client: MakeClient, status: int, kind: Type[ServerError]
+    simulator: Simulator,
+    make_client: MakeClient,
+    status: int,
+    kind: Type[ServerError],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     loaded = Loaded(simulator, make_client)
     # Longer than a snapshot may take: it is the next one that has to wait.
     simulator.refuse_calls(status, "slowly", path="deals", headers={"Retry-After": "3600"}, times=None)
     error = loaded.check_stale(loaded.load(), loaded.content())
     assert isinstance(error, kind)
-    count = len(simulator.requests)
-    # In this time it would otherwise be tried some ten times.
-    assert loaded.client.wait(0.3) is False
-    assert len(simulator.requests) == count
     simulator.allow()
     assert loaded.load().type is ClientEventType.RESYNCED
+    # By now it has said how long it would have waited.
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "onetrade_ws.account"]
+    assert line.endswith("trying again in 3600.0 s")
 
 
 DOORS = ["login", "validation", "handshake"]
@@ -728,17 +739,17 @@ def test_connect_waits_as_long_as_the_server_asks(
 
 @each_door
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimitedError), (503, ServerError)])
-def test_connect_does_not_ask_again_before_its_time_is_over(
+def test_connect_does_not_wait_for_what_would_come_too_late(
     simulator: Simulator, make_client: MakeClient, door: str, status: int, kind: Type[ServerError]
 ) -> None:
     refuse_at(simulator, door, status, "3600")
     client = make_client(simulator, api_key=simulator.api_key)
-    with pytest.raises(ConnectTimeoutError) as caught:
-        # In this time it would otherwise be tried some ten times.
-        client.connect(timeout=0.3)
-    assert caught.value.attempts == 1
-    assert isinstance(caught.value.last_error, kind)
-    assert caught.value.last_error.retry_after == 3600
+    # So long nobody waits for the result.
+    error = Background(lambda: client.connect(timeout=3600)).error()
+    assert isinstance(error, ConnectTimeoutError)
+    assert error.attempts == 1
+    assert isinstance(error.last_error, kind)
+    assert error.last_error.retry_after == 3600
     assert steps(simulator) == DOORS[: DOORS.index(door) + 1]
     assert client_threads() == []
 
@@ -768,9 +779,6 @@ def test_reconnecting_waits_as_long_as_the_server_asks(
     # As long as it says.
     assert told.delay == waited_for
     assert f"reconnecting in {waited_for:.1f} s" in caplog.text
-    asked_so_far = len(simulator.requests)
-    assert client.wait(0.1) is False
-    assert len(simulator.requests) == asked_so_far
     # Whatever it waits for, it can be ended.
     client.disconnect()
     assert client_threads() == []
@@ -818,6 +826,22 @@ def test_disconnect_ends_a_call(simulator: Simulator, hostile: MakeHostile, make
     held.clear()
     # None of them is part of a connection.
     assert len(some_candles(client)) == 6
+
+
+def test_a_load_that_a_loss_interrupts_says_what_was_lost(
+    simulator: Simulator, hostile: MakeHostile, make_client: MakeClient
+) -> None:
+    held: Dict[str, Script] = {"trader/deals": Peer.read_until_end}
+    api: HostileServer = hostile(http=passing_on(f"127.0.0.1:{simulator.port}", held))
+    client = make_client(simulator, snapshot=True, http_url=api.http_url)
+    stream = client.events(ClientEventType.RESYNC_FAILED, ClientEventType.RECONNECTING, timeout=TIMEOUT)
+    client.connect()
+    api.wait_for(lambda server: "trader/deals" in server.requests[-1].target)
+    simulator.drop()
+    failed, reconnecting = next(stream), next(stream)
+    assert (failed.type, reconnecting.type) == (ClientEventType.RESYNC_FAILED, ClientEventType.RECONNECTING)
+    assert isinstance(failed.data, ConnectionLostError)
+    assert str(failed.data) == str(reconnecting.data.reason)
 
 
 def test_calls_on_many_threads(simulator: Simulator, make_client: MakeClient) -> None:

@@ -237,6 +237,30 @@ def test_a_session_that_is_refused_is_had_anew(simulator: Simulator, keyed: OneT
     assert steps(simulator, 3) == ["validation", "login", "validation", "handshake"]
 
 
+@pytest.mark.parametrize("door", ["validation", "handshake"])
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_session_that_is_over_is_had_anew_whatever_the_server_calls_it(
+    simulator: Simulator, keyed: OneTradeClient, door: str, status: int
+) -> None:
+    keyed.connect()
+    with keyed.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        getattr(simulator, f"refuse_{door}")(status, "session not found", times=2)
+        simulator.drop()
+    once = ["validation"] if door == "validation" else ["validation", "handshake"]
+    assert steps(simulator, 3) == [*once, "login", *once, "login", "validation", "handshake"]
+
+
+@pytest.mark.parametrize(("status", "headers"), [(503, {}), (429, {"Retry-After": "0"})])
+def test_what_has_nothing_to_do_with_the_session_does_not_cost_it(
+    simulator: Simulator, keyed: OneTradeClient, status: int, headers: Dict[str, str]
+) -> None:
+    keyed.connect()
+    with keyed.expect(ClientEventType.GAP, timeout=TIMEOUT):
+        simulator.refuse_validation(status, "busy", headers=headers)
+        simulator.drop()
+    assert steps(simulator, 3) == ["validation", "validation", "handshake"]
+
+
 def test_each_attempt_may_log_in_once(simulator: Simulator, keyed: OneTradeClient) -> None:
     keyed.connect()
     with keyed.expect(ClientEventType.GAP, timeout=TIMEOUT):
@@ -374,20 +398,24 @@ def test_403_is_final_without_a_login(simulator: Simulator, keyed: OneTradeClien
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_snapshot_is_not_asked_for_again(
-    simulator: Simulator, make_client: MakeClient, status: int
+    simulator: Simulator, make_client: MakeClient, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = make_client(simulator, snapshot=True)
     simulator.refuse_calls(status, "no", times=None)
-    stream = connected(client, ClientEventType.RESYNC_FAILED, ClientEventType.RESYNCING, "much later")
+    stream = connected(client, ClientEventType.RESYNC_FAILED, "still there")
     error = read_until(stream, lambda event: event.type is ClientEventType.RESYNC_FAILED)[-1].data
     assert isinstance(error, AuthenticationError)
     assert client.account.status["orders"].reason is error
+    simulator.emit("still there")
+    assert next(stream).type == "still there"
     calls = len(simulator.requests)
-    # Longer than it would take, if it did; and the stream goes on.
-    assert client.wait(0.3) is False
-    simulator.emit("much later")
-    assert [event.type for event in read_until(stream, lambda event: True)] == ["much later"]
-    assert len(simulator.requests) == calls
+    client.resync()
+    assert next(stream).type is ClientEventType.RESYNC_FAILED
+    assert len(simulator.requests) == calls + 1
+    client.disconnect()
+    # By now it has said of both what would come of them.
+    lines = [record.getMessage() for record in caplog.records if record.name == "onetrade_ws.account"]
+    assert lines == [f"the account could not be loaded: {error}"] * 2
 
 
 # -- what may pass -----------------------------------------------------------------------------------------------------
@@ -574,6 +602,37 @@ def test_a_login_that_fails_is_tried_by_the_next_who_waits(
     slow_login.go_on.set()
     assert sorted(str(call.result()) for call in calls) == ["503", "None"]
     assert steps(simulator).count("login") == 2
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_login_that_is_refused_is_refused_to_all_who_wait(
+    simulator: Simulator,
+    make_client: MakeClient,
+    slow_login: SlowLogin,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulator.refuse_login(status, "no", times=None)
+    client = make_client(simulator, **slow_login.settings(simulator))
+    waiting = threading.Semaphore(0)
+    wait_for = Deadline.wait_for
+
+    def noted(deadline: Deadline, condition: threading.Condition, predicate: Callable[[], bool]) -> bool:
+        if not predicate():
+            waiting.release()
+        return wait_for(deadline, condition, predicate)
+
+    monkeypatch.setattr(Deadline, "wait_for", noted)
+    calls = [Background(lambda: outcome(client)) for _ in range(3)]
+    # For the one that logs in.
+    for _ in range(2):
+        assert waiting.acquire(timeout=TIMEOUT)
+    slow_login.go_on.set()
+    assert [call.result() for call in calls] == [status] * 3
+    assert steps(simulator) == ["login"]
+    # Who comes later asks again.
+    assert outcome(client) == status
+    assert steps(simulator) == ["login"] * 2
 
 
 def outcome(client: OneTradeClient) -> Optional[int]:

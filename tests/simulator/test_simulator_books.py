@@ -310,7 +310,7 @@ def test_a_requote_is_answered(sim: Simulator, watcher: PlainClient, accept: boo
     else:
         assert types(watcher) == ["orders_cancel"]
         assert (order["status"], sim.deals) == (OrderStatus.CANCELED, ())
-    with pytest.raises(ValueError, match="not been requoted"):
+    with pytest.raises(ValueError, match=f"is {'filled' if accept else 'canceled'}, not requoted"):
         sim.answer_requote(order_id, True)
 
 
