@@ -92,8 +92,9 @@ class Synchronizer:
     def request(self) -> None:
         """Load again. Without a connection, the next one does it anyway."""
         with self._changed:
-            self._is_due = True
+            # In this order: what Ctrl-C interrupts has not been asked for.
             self._changed.notify_all()
+            self._is_due = True
 
     def doubt(self) -> None:
         """What was loaded is in doubt: load again, after a while, where anything is tried again."""

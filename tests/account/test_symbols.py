@@ -13,7 +13,7 @@ from onetrade_ws.account import Directory
 from onetrade_ws.deadline import Deadline
 
 NAMES = ["EURUSD", "GBPUSD", "USDJPY", "Apple", "APPLE", "apple.x", "Größe", "US500"]
-SOON = Deadline(10)
+SOON = Deadline(3600)
 
 
 def symbols(names: Sequence[str] = NAMES) -> List[Symbol]:

@@ -58,8 +58,6 @@ def make_calls(client: OneTradeClient) -> Dict[str, Callable[[], Any]]:
         "wait_for": lambda: client.wait_for(EventMessageType.ORDERS_PLACE, timeout=0),
         "events": lambda: list(client.events(timeout=0)),
         "wait_until_current": lambda: client.wait_until_current(0),
-        "send": lambda: client.send("anything"),
-        "subscribe_market": lambda: client.subscribe_market(1),
         "account": lambda: (client.account.orders, client.account.figures, client.account.status),
         "health": lambda: (client.health(), client.stats(), client.state),
         "resync": client.resync,
@@ -68,10 +66,9 @@ def make_calls(client: OneTradeClient) -> Dict[str, Callable[[], Any]]:
 
 def use(client: OneTradeClient, simulator: Simulator) -> None:
     """What a program does with a client that works."""
-    with client.events(EventMessageType.PONG, timeout=0.1) as answers:
-        # Again and again: a write that was interrupted costs the connection, and what is said before the next one.
-        while next(answers, None) is None:
-            simulator.emit(EventMessageType.PONG)
+    with client.events(EventMessageType.PONG, timeout=TIMEOUT) as answers:
+        simulator.emit(EventMessageType.PONG)
+        next(answers)
     client.wait(0)
     client.wait_until_current(TIMEOUT)
     client.stats()

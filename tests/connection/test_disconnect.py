@@ -198,7 +198,7 @@ def silent_port() -> Iterator[Any]:
 def connecting(
     hostile: MakeHostile, make_client: MakeClient, server: HostileServer, **settings: Any
 ) -> Scene:
-    client = make_client(server, connect_timeout=60, **settings)
+    client = make_client(server, **{"connect_timeout": 60, **settings})
     call = Background(client.connect)
     return Scene(client, server, call)
 
@@ -252,7 +252,8 @@ def half_a_handshake(hostile: MakeHostile, make_client: MakeClient) -> Scene:
 
 def backing_off_before_the_first_connection(hostile: MakeHostile, make_client: MakeClient) -> Scene:
     server = hostile(lambda peer: peer.answer(503))
-    scene = connecting(hostile, make_client, server, reconnect=SLOW)
+    # An attempt that comes too late is not waited for.
+    scene = connecting(hostile, make_client, server, reconnect=SLOW, connect_timeout=2 * SLOW.max_delay)
     server.wait_for(lambda server: server.handshakes)
     return scene
 
