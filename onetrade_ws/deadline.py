@@ -8,9 +8,10 @@ import time
 from _thread import RLock
 from typing import Callable, Optional, Union
 
-# On Windows a lock cannot be interrupted by Ctrl-C while it is waited for; elsewhere it can, and slices would
-# only wake an idle process for nothing.
-_SLICE: Optional[float] = 0.2 if os.name == "nt" else None
+# Seconds that the main thread, which alone gets Ctrl-C, waits at a time: at first, and at most. On Windows a lock cannot
+# be interrupted while it is waited for. Elsewhere it can, but not by a signal that comes in the moment before: that is
+# seen after the first slices, which grow, so that a process at rest is woken no more often than by its heartbeat.
+_FIRST_SLICE, _LONGEST_SLICE = (0.2, 0.2) if os.name == "nt" else (0.05, 30.0)
 
 
 class Deadline:
@@ -50,11 +51,13 @@ class Deadline:
 
         :returns: the predicate's last answer
         """
+        turns = 0
         while not predicate():
             remaining = self.remaining()
             if remaining == 0.0:
                 return False
-            condition.wait(_turn(remaining))
+            condition.wait(_turn(remaining, turns))
+            turns += 1
         return True
 
     def acquire(self, lock: threading.Lock) -> bool:
@@ -62,33 +65,38 @@ class Deadline:
 
         :returns: whether it was acquired
         """
+        turns = 0
         while True:
             remaining = self.remaining()
-            turn = _turn(remaining)
+            turn = _turn(remaining, turns)
             if lock.acquire(timeout=-1 if turn is None else turn):
                 return True
             if remaining == 0.0:
                 return False
+            turns += 1
 
     def join(self, thread: threading.Thread) -> bool:
         """Wait until ``thread`` has ended or the time is over.
 
         :returns: whether it has ended
         """
+        turns = 0
         while thread.is_alive():
             remaining = self.remaining()
             if remaining == 0.0:
                 return False
-            thread.join(_turn(remaining))
+            thread.join(_turn(remaining, turns))
+            turns += 1
         return True
 
 
-def _turn(remaining: Optional[float]) -> Optional[float]:
-    """How long to wait before looking again."""
-    # Only the main thread gets Ctrl-C.
-    if _SLICE is None or threading.current_thread() is not threading.main_thread():
+def _turn(remaining: Optional[float], turns: int) -> Optional[float]:
+    """How long to wait before looking again, having looked so many times."""
+    if threading.current_thread() is not threading.main_thread():
         return remaining
-    return _SLICE if remaining is None else min(_SLICE, remaining)
+    # Some twenty doublings are beyond every longest.
+    turn = min(_FIRST_SLICE * 2.0 ** min(turns, 20), _LONGEST_SLICE)
+    return turn if remaining is None else min(turn, remaining)
 
 
 class Condition(RLock):  # type: ignore[misc]  # final in typeshed alone

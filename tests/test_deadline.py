@@ -31,10 +31,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-@pytest.fixture(params=[None, 0.005], ids=["whole", "sliced"])
+def set_slices(monkeypatch: pytest.MonkeyPatch, first: float, longest: float) -> None:
+    monkeypatch.setattr(deadline_module, "_FIRST_SLICE", first)
+    monkeypatch.setattr(deadline_module, "_LONGEST_SLICE", longest)
+
+
+@pytest.fixture(params=[LONG, 0.005], ids=["whole", "sliced"])
 def sliced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways of waiting: at a stretch, and in slices, as on Windows."""
-    monkeypatch.setattr(deadline_module, "_SLICE", request.param)
+    """At a stretch, and in slices."""
+    set_slices(monkeypatch, request.param, request.param)
 
 
 def test_what_remains_shrinks_with_the_clock_and_never_below_zero(clock: Clock) -> None:
@@ -137,7 +142,7 @@ def test_waiting_ends_when_the_time_is_over(timeout: float) -> None:
 
 
 def test_the_time_that_is_left_is_what_is_waited(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadline_module, "_SLICE", None)
+    set_slices(monkeypatch, LONG, LONG)
     waits: List[Optional[float]] = []
 
     class Recording(threading.Condition):
@@ -151,7 +156,7 @@ def test_the_time_that_is_left_is_what_is_waited(clock: Clock, monkeypatch: pyte
 
 
 def test_in_slices_no_wait_is_longer_than_a_slice(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadline_module, "_SLICE", 0.5)
+    set_slices(monkeypatch, 0.5, 0.5)
     waits: List[Optional[float]] = []
 
     class Recording(threading.Condition):
@@ -165,6 +170,21 @@ def test_in_slices_no_wait_is_longer_than_a_slice(clock: Clock, monkeypatch: pyt
     waits.clear()
     assert Deadline(None).wait_for(Recording(), lambda: len(waits) == 2) is True
     assert waits == [0.5, 0.5]
+
+
+def test_slices_grow(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_slices(monkeypatch, 0.05, 30.0)
+    waits: List[Optional[float]] = []
+
+    class Recording(threading.Condition):
+        def wait(self, timeout: Optional[float] = None) -> bool:
+            waits.append(timeout)
+            clock.now += timeout or 0.0
+            return False
+
+    assert Deadline(None).wait_for(Recording(), lambda: len(waits) == 100) is True
+    assert waits[:4] == [0.05, 0.1, 0.2, 0.4]
+    assert waits[10:] == [30.0] * 90
 
 
 @pytest.mark.usefixtures("sliced")

@@ -33,7 +33,7 @@ def code_blocks(language: str) -> List[str]:
 PYTHON_BLOCKS = code_blocks("python")
 
 # What the client logs of a loss, and of each attempt that is refused after it.
-LOST = re.compile(r".+; reconnecting in \d+\.\d s \(attempt \d+\)")
+LOST = re.compile(r".+; reconnecting (?:at once|in \d+\.\d s) \(attempt \d+\)")
 
 
 @pytest.fixture
