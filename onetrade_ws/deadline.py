@@ -8,9 +8,10 @@ import time
 from _thread import RLock
 from typing import Callable, Optional, Union
 
-# Seconds that the main thread, which alone gets Ctrl-C, waits at a time: at first, and at most. On Windows a lock cannot
-# be interrupted while it is waited for. Elsewhere it can, but not by a signal that comes in the moment before: that is
-# seen after the first slices, which grow, so that a process at rest is woken no more often than by its heartbeat.
+# Seconds that the main thread, which alone gets Ctrl-C, waits at a time: at first, and at most. On Windows a lock
+# cannot be interrupted while it is waited for. Elsewhere it can, but not by a signal that comes in the moment before:
+# that is seen after the first slices, which grow, so that a process at rest is woken no more often than by its
+# heartbeat.
 _FIRST_SLICE, _LONGEST_SLICE = (0.2, 0.2) if os.name == "nt" else (0.05, 30.0)
 
 
