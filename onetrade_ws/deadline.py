@@ -114,7 +114,13 @@ class Condition(RLock):  # type: ignore[misc]  # final in typeshed alone
 
     def wait(self, timeout: Optional[float] = None) -> None:
         """Let go of it until it is notified, or for so many seconds. Requires holding it."""
-        self._condition.wait(timeout)
+        try:
+            self._condition.wait(timeout)
+        except BaseException:
+            # Ctrl-C in the moment after it was let go of.
+            if not self._is_owned():
+                self.acquire()
+            raise
 
     def notify_all(self) -> None:
         """Wake everybody who waits. Requires holding it."""

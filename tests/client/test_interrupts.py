@@ -15,8 +15,8 @@ from tests.client.background import Background
 from tests.client.conftest import MakeClient
 from tests.client.conversation import TIMEOUT, connect
 
-# Where a signal's handler may run: at the beginning of each Python function, and after the call of each.
-_STEPS = ("call", "return")
+# Where a signal's handler may run: at the beginning of each Python function, and after each call.
+_STEPS = ("call", "return", "c_return")
 
 
 class Interrupted:
@@ -33,30 +33,29 @@ class Interrupted:
         self.where = ""
 
     def call(self, what: Callable[[], Any]) -> None:
-        before = sys.gettrace()
+        sys.setprofile(self._profile)
         try:
-            sys.settrace(self._trace)
             what()
         except (KeyboardInterrupt, WaitTimeoutError):
             pass
         finally:
-            sys.settrace(before)
+            sys.setprofile(None)
 
-    def _trace(self, frame: FrameType, event: str, _: object) -> Any:
+    def _profile(self, frame: FrameType, event: str, function: Any) -> None:
         if event in _STEPS:
             self.steps += 1
             if self.steps - 1 == self._number:
                 code = frame.f_code
-                self.where = f"{event} of {code.co_name} ({code.co_filename}:{frame.f_lineno})"
+                name = code.co_name if function is None or event != "c_return" else function.__qualname__
+                self.where = f"{event} of {name} ({code.co_filename}:{frame.f_lineno})"
                 raise KeyboardInterrupt
-        return self._trace
 
 
 def make_calls(client: OneTradeClient) -> Dict[str, Callable[[], Any]]:
     return {
-        "wait": lambda: client.wait(0),
-        "wait_for": lambda: client.wait_for(EventMessageType.ORDERS_PLACE, timeout=0),
-        "events": lambda: list(client.events(timeout=0)),
+        "wait": lambda: client.wait(0.001),
+        "wait_for": lambda: client.wait_for(EventMessageType.ORDERS_PLACE, timeout=0.001),
+        "events": lambda: list(client.events(timeout=0.001)),
         "wait_until_current": lambda: client.wait_until_current(0),
         "account": lambda: (client.account.orders, client.account.figures, client.account.status),
         "health": lambda: (client.health(), client.stats(), client.state),
