@@ -118,7 +118,7 @@ class Condition(RLock):  # type: ignore[misc]  # final in typeshed alone
             self._condition.wait(timeout)
         except BaseException:
             # Ctrl-C in the moment after it was let go of.
-            if not self._is_owned():
+            if not self._is_owned():  # type: ignore[attr-defined]  # not in typeshed
                 self.acquire()
             raise
 
