@@ -23,7 +23,7 @@ _SIDE_BY_SIDE = 3
 
 # Of a program that has not set up logging Python shows the warnings; those are not what is looked for.
 _BEGINNING = """
-import logging, signal, sys, threading
+import logging, signal, sys, threading, time
 from onetrade_ws import ClientEventType, ConnectionState, OneTradeClient, ReconnectPolicy
 
 logging.getLogger("onetrade_ws").addHandler(logging.NullHandler())
@@ -39,7 +39,8 @@ def ready(event=None):
 
 def stuck(event):
     ready()
-    threading.Event().wait()
+    while True:  # Python sees a signal that comes in the moment before a wait only when that is over
+        time.sleep(0.01)
 
 def leave(event):
     sys.exit(5)
