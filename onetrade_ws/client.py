@@ -275,7 +275,7 @@ class OneTradeClient:
 
         Idempotent, and legal inside a callback: it then does not wait for the callbacks, which end after it. HTTP calls
         under way on other threads (:meth:`candles`, :meth:`answer_requote`) end, too, and raise. :meth:`connect` works
-        again afterwards. Messages that wait stay queued.
+        again afterwards. Messages that wait stay queued. What has begun goes on by itself when Ctrl-C ends the call.
 
         :param timeout: seconds after which it returns all the same; a callback that takes longer is left behind, and
             what the server sent after its event then reaches :attr:`account`, but no callback (unless

@@ -6,7 +6,10 @@ import os
 import threading
 import time
 from _thread import RLock
-from typing import Callable, Optional, Union
+from concurrent.futures import Future
+from typing import Callable, Optional, TypeVar, Union
+
+T = TypeVar("T")
 
 # Seconds that the main thread, which alone gets Ctrl-C, waits at a time: at first, and at most. On Windows a lock
 # cannot be interrupted while it is waited for. Elsewhere it can, but not by a signal that comes in the moment before:
@@ -152,6 +155,32 @@ class Flag:
         """
         with self._changed:
             return Deadline(timeout).wait_for(self._changed, self.is_set)
+
+
+def shielded(work: Callable[[], T], deadline: Deadline) -> Optional[T]:
+    """Have ``work()`` done wholly or not at all, even where Ctrl-C comes in the middle of it: on a thread of its own,
+    as only the main thread gets Ctrl-C.
+
+    :param deadline: until when to wait for it; it goes on by itself then, as after Ctrl-C
+    :returns: what it returned; None when the time was over before
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=run, name="onetrade-ws shielded", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        # There is no memory for it, or Python is about to end.
+        return work()
+    return outcome.result() if deadline.join(thread) else None
 
 
 def in_words(seconds: float) -> str:

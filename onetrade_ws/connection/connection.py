@@ -8,7 +8,7 @@ import time
 from typing import Any, Callable, List, Optional, TypeVar
 
 from ..config import Settings
-from ..deadline import Deadline, Flag
+from ..deadline import Deadline, Flag, shielded
 from ..errors import ConnectionLostError, ConnectTimeoutError, NotConnectedError, OneTradeError, detached
 from ..protocol.events import ConnectionState, Event
 from ..protocol.snapshot import Snapshot
@@ -145,15 +145,13 @@ class Connection:
             loading=self._loading,
             timeout=timeout,
         )
-        while not self._lifecycle.begin(supervisor):
-            if self._join(deadline, timeout):
-                return
-        self._sign_in.begin()
         try:
-            supervisor.start()
+            while not shielded(lambda: self._begin(supervisor), Deadline(None)):
+                if self._join(deadline, timeout):
+                    return
             in_time = self._lifecycle.wait_until(OPEN, CLOSED, deadline=deadline)
         except BaseException:
-            # Ctrl-C, above all; or there is no memory for another thread.
+            # Ctrl-C, above all.
             supervisor.stop(Deadline(_GRACE))
             raise
         # It may have ended since: a callback may disconnect at once.
@@ -164,6 +162,18 @@ class Connection:
             raise ConnectTimeoutError(timeout, supervisor.attempts, supervisor.last_error)
         supervisor.join(Deadline(_GRACE))
         raise detached(supervisor.reason or NotConnectedError("connect()"))
+
+    def _begin(self, supervisor: Supervisor) -> bool:
+        if not self._lifecycle.begin(supervisor):
+            return False
+        try:
+            self._sign_in.begin()
+            supervisor.start()
+        except BaseException:
+            # There is no memory for another thread.
+            supervisor.stop(Deadline(_GRACE))
+            raise
+        return True
 
     def _tls_context(self) -> Optional[ssl.SSLContext]:
         if self._context is None:
@@ -188,7 +198,11 @@ class Connection:
         raise detached(life.reason or NotConnectedError("connect()"))
 
     def disconnect(self, deadline: Deadline) -> None:
-        """End the present life, and the calls under way. Blocks at most until ``deadline``; idempotent."""
+        """End the present life, and the calls under way. Blocks at most until ``deadline``; idempotent. What has begun
+        goes on after Ctrl-C."""
+        shielded(lambda: self._disconnect(deadline), deadline)
+
+    def _disconnect(self, deadline: Deadline) -> None:
         with self._asking_lock:
             asking = list(self._asking)
         for calls in asking:

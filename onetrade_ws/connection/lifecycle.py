@@ -69,12 +69,11 @@ class Lifecycle(Generic[Life]):
             self._life = life
             self._reason = None
             try:
-                self._change(CONNECTING, None)
+                return self._change(life, CLOSED, CONNECTING, None)
             except BaseException:
                 # There is no memory for the dispatcher's thread.
                 self._state, self._life = CLOSED, None
                 raise
-            return True
 
     def move(self, life: Life, state: ConnectionState, reason: Optional[OneTradeError] = None) -> bool:
         """Go to ``state``, when that is ``life``'s to say and possible from the present one.
@@ -82,20 +81,26 @@ class Lifecycle(Generic[Life]):
         :returns: whether the state has changed
         """
         with self._condition:
-            if life is not self._life or state not in _TRANSITIONS[self._state]:
+            before = self._state
+            if life is not self._life or state not in _TRANSITIONS[before]:
                 return False
-            self._change(state, reason)
-            return True
+            return self._change(life, before, state, reason)
 
-    def _change(self, state: ConnectionState, reason: Optional[OneTradeError]) -> None:
+    def _change(
+        self, life: Life, before: ConnectionState, state: ConnectionState, reason: Optional[OneTradeError]
+    ) -> bool:
         # Requires holding _condition.
-        change = StateChange(old=self._state, new=state, reason=reason)
+        change = StateChange(old=before, new=state, reason=reason)
+        # Until here a signal handler may have disconnected, and changed it.
+        if self._state is not before or self._life is not life:
+            return False
         self._state = state
         if state is CLOSED:
             self._reason = reason
             self._life = None
         self._announce(Event(ClientEventType.STATE_CHANGED, change, time.time()))
         self._condition.notify_all()
+        return True
 
     def wait_until(self, *states: ConnectionState, deadline: Deadline) -> bool:
         """Block until the state is one of ``states``.

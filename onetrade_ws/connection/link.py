@@ -287,7 +287,7 @@ class Link:
             try:
                 # The documented flow: the heartbeat, and then what is wanted.
                 self._heartbeat.start()
-                self._outgoing.attach(self._transport.send)
+                self._outgoing.attach(self._transport.send, self._stream.abort)
                 self._opened_at = time.monotonic()
                 self._on_open()
                 self._deliver_held()
@@ -332,14 +332,11 @@ class Link:
                 raise NetworkError("snapshot", self._host, "the server has not answered a heartbeat in time")
         return self._loading.trader.snapshot(Deadline(_LOADING))
 
-    def _tell(self) -> None:
-        with self._news:
-            self._news.notify_all()
-
     def _end_loading(self, error: OneTradeError) -> None:
         # On any thread, any number of times. Does not block.
         self._over.set()
-        self._tell()
+        with self._news:
+            self._news.notify_all()
         if self._loading is not None:
             self._loading.trader.abort(error)
             self._loading.wake()

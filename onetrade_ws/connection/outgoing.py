@@ -11,7 +11,7 @@ from typing import Any, Callable, Deque, Optional, Sequence
 from weakref import WeakValueDictionary
 
 from ..deadline import Condition, Deadline
-from ..errors import OneTradeError, QueueFullError
+from ..errors import ConnectionLostError, OneTradeError, QueueFullError
 from ..protocol.enums import EventMessageType
 from ..protocol.outgoing import encode
 from .stream import TornFrameError
@@ -143,8 +143,9 @@ class OutgoingQueue:
         self._given_up: Deque[OutgoingMessage] = deque()
         # Guards the statuses and what follows; taken inside the other lock, never around it. Waited on for statuses.
         self._changed = Condition()
-        # The connection that the next three are of: until it is detached, though writing may have failed before.
+        # The connection that the next four are of: until it is detached, though writing may have failed before.
         self._attached: Optional[Write] = None
+        self._abort: Optional[Callable[[OneTradeError], None]] = None
         # How many messages were written over this connection, and how many of them the server has read for sure.
         self._written_here = 0
         self._read_here = 0
@@ -152,6 +153,8 @@ class OutgoingQueue:
         self._in_doubt: WeakValueDictionary[int, OutgoingMessage] = WeakValueDictionary()
         # Whether there is a connection, or one is being made.
         self._alive = False
+        # Whether Ctrl-C has interrupted send(), and nothing has been restored since then. Guarded by the first lock.
+        self._interrupted = False
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -167,16 +170,29 @@ class OutgoingQueue:
         """
         message = OutgoingMessage(event_type, encode(event_type, data), self)
         with self._lock:
-            if event_type in SUBSCRIPTION_TYPES:
-                self._send_subscription(message, EventMessageType(event_type), data)
-            elif len(self._queue) >= self._limit:
-                raise QueueFullError(self._limit)
-            else:
-                message._waits = True
-                self._queue.append(message)
-                self._flush()
+            try:
+                self._send(message, data)
+            except OneTradeError:
+                raise
+            except BaseException:
+                # Ctrl-C. Nobody knows how far it came, so the connection goes; the next one restores what is wanted.
+                self._interrupted = True
+                if self._abort is not None:
+                    self._abort(ConnectionLostError("a write was interrupted"))
+                raise
         self._log_given_up()
         return message
+
+    def _send(self, message: OutgoingMessage, data: Any) -> None:
+        # Requires holding _lock.
+        if message.event_type in SUBSCRIPTION_TYPES:
+            self._send_subscription(message, EventMessageType(message.event_type), data)
+        elif len(self._queue) >= self._limit:
+            raise QueueFullError(self._limit)
+        else:
+            message._waits = True
+            self._queue.append(message)
+            self._flush()
 
     def _send_subscription(self, message: OutgoingMessage, event_type: EventMessageType, data: Any) -> None:
         # Requires holding _lock.
@@ -186,8 +202,12 @@ class OutgoingQueue:
             if self._write_or_detach(message):
                 self._note_written(message)
             if event_type in ACCOUNT_TYPES:
-                self.account_changes += 1
-                self._on_account(self.wants_account)
+                self._note_account_change()
+
+    def _note_account_change(self) -> None:
+        # Requires holding _lock.
+        self.account_changes += 1
+        self._on_account(self.wants_account)
 
     def cancel(self, message: OutgoingMessage) -> bool:
         """Take a message out of the queue.
@@ -195,13 +215,13 @@ class OutgoingQueue:
         :returns: whether it was in it
         """
         with self._lock:
-            if message not in self._queue:
-                return message._cancelled
-            self._queue.remove(message)
-            with self._changed:
-                message._cancelled, message._waits = True, False
-                self._changed.notify_all()
-            return True
+            if message in self._queue:
+                # In this order: where Ctrl-C comes between, it is left in the queue, and not sent.
+                with self._changed:
+                    message._cancelled, message._waits = True, False
+                    self._changed.notify_all()
+                self._queue.remove(message)
+            return message._cancelled
 
     def wait(self, message: OutgoingMessage, confirmed: bool, deadline: Deadline) -> MessageStatus:
         """Block until a message was written, or its status is final, or there is nothing to wait for."""
@@ -228,19 +248,25 @@ class OutgoingQueue:
             self._alive = False
             self._changed.notify_all()
 
-    def attach(self, write: Write) -> None:
+    def attach(self, write: Write, abort: Callable[[OneTradeError], None]) -> None:
         """Restore what is wanted over a new connection, and from now on send over it.
 
         :param write: writes a message whole, or raises an :exc:`.OneTradeError`
+        :param abort: ends that connection; must not block
         :raises OneTradeError: when the connection is lost meanwhile; the queue is then detached
         """
         with self._lock:
             # Of a connection whose thread could not be waited for.
             self._settle()
-            self._attached = write
+            self._attached, self._abort = write, abort
             for event_type, data in self._subscriptions.messages():
                 write(encode(event_type, data))
                 self.written += 1
+            if self._interrupted:
+                # Of what had been changed then, somebody may not have been told.
+                self._interrupted = False
+                self._on_symbols(self._subscriptions.symbol_ids)
+                self._note_account_change()
             self._write = write
 
     def flush(self) -> None:
@@ -290,7 +316,7 @@ class OutgoingQueue:
         with self._lock:
             if self._attached != write:
                 return
-            self._write = self._attached = None
+            self._write = self._attached = self._abort = None
             doubtful = self._settle()
         if doubtful:
             # A log handler of the program's that raises must not cost the thread.
@@ -318,22 +344,29 @@ class OutgoingQueue:
     def _flush(self) -> None:
         # Requires holding _lock.
         while self._queue and self._write is not None:
-            message = self._queue.popleft()
+            message, written_before = self._queue[0], self._written_here
             try:
-                written = self._write_or_detach(message)
+                self._queue.popleft()
+                if not message._cancelled:
+                    self._send_first(message)
             except BaseException:
-                # Ctrl-C: nobody knows how much of it has gone. The connection goes, too.
-                self.unknown += 1
-                self._settle_as(message, MessageStatus.UNKNOWN)
+                # Ctrl-C: nobody knows how much of it has gone.
+                if message not in self._queue and message._waits:
+                    if self._written_here == written_before:
+                        self.unknown += 1
+                    self._settle_as(message, MessageStatus.UNKNOWN)
                 raise
-            if written:
-                self._note_written(message)
-            elif message._torn < _TORN_AT_MOST:
-                self._queue.appendleft(message)
-            else:
-                # Most likely the server hangs up over it: those behind it would never get through.
-                self._settle_as(message, MessageStatus.NOT_SENT)
-                self._given_up.append(message)
+
+    def _send_first(self, message: OutgoingMessage) -> None:
+        # Requires holding _lock.
+        if self._write_or_detach(message):
+            self._note_written(message)
+        elif message._torn < _TORN_AT_MOST:
+            self._queue.appendleft(message)
+        else:
+            # Most likely the server hangs up over it: those behind it would never get through.
+            self._settle_as(message, MessageStatus.NOT_SENT)
+            self._given_up.append(message)
 
     def _write_or_detach(self, message: OutgoingMessage) -> bool:
         # Requires holding _lock.

@@ -29,7 +29,7 @@ from ..errors import (
 )
 from .buffer import ReceiveBuffer
 from .resolver import Address, LookUp
-from .turns import FairLock
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .proxy import Tunnel
@@ -103,14 +103,15 @@ class Stream:
         self._write_error: Optional[OneTradeError] = None
         self._finished = False
         self._closed = False
-        # Serialises whole messages: while one is being written, no other may begin. Held while the socket is
-        # waited for, at most write_timeout long.
-        self._write_lock = FairLock()
+        # Serialises whole messages: while one is being written, no other may begin. A turn includes waiting for the
+        # socket, at most write_timeout long.
+        self._writing = Turns()
         # Serialises the calls into OpenSSL, which allows no two at a time on one connection. Never held while
         # waiting: the socket does not block.
         self._tls_lock = threading.Lock()
-        # Guards the first error, and that nothing is torn down after close().
-        self._state_lock = threading.Lock()
+        # Guards the first error, and that nothing is torn down after close(). Reentrant: a signal handler may
+        # disconnect in the middle of it.
+        self._state_lock = threading.RLock()
         # A byte in this pair, never taken out, wakes everybody who waits for the socket.
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._read_selector: Optional[selectors.BaseSelector] = None
@@ -385,10 +386,13 @@ class Stream:
         :raises TornFrameError: when a part was written
         :raises ConnectionLostError: when nothing was
         """
-        with self._write_lock:
+
+        def write() -> None:
             if self._finished:
                 raise ConnectionLostError("it is being closed")
             self._write(data, Deadline(self._write_timeout))
+
+        self._writing.take(write)
 
     def send(self, data: bytes) -> int:
         """What websocket-client writes: handshake, pongs, and the answer to a close frame.
@@ -398,13 +402,16 @@ class Stream:
         """
         complete, self.on_first_send = self.on_first_send, None
         problem: Optional[OneTradeError] = None
-        with self._write_lock:
+
+        def write() -> None:
             # Nothing may follow our close frame (RFC 6455, 5.5.1), and it would answer the peer's answer.
             if not self._finished:
-                try:
-                    self._write(data if complete is None else complete(data), Deadline(self._write_timeout))
-                except OneTradeError as error:
-                    problem = error
+                self._write(data if complete is None else complete(data), Deadline(self._write_timeout))
+
+        try:
+            self._writing.take(write)
+        except OneTradeError as error:
+            problem = error
         if problem is not None:
             # Without the frames that know what was written.
             raise detached(problem)
@@ -417,20 +424,19 @@ class Stream:
         :returns: whether it was written, now or before
         """
         deadline = Deadline(timeout)
-        if not self._write_lock.acquire(timeout=timeout):
-            return False
-        try:
+
+        def write() -> None:
             if not self._finished:
                 self._finished = True
                 self._write(data, deadline)
+
+        try:
+            return self._writing.take(write, timeout)
         except OneTradeError:
             return False
-        finally:
-            self._write_lock.release()
-        return True
 
     def _write(self, data: bytes, deadline: Deadline) -> None:
-        # Requires holding _write_lock.
+        # In a turn of writing.
         sock = self._sock
         assert sock is not None
         view = memoryview(data)
@@ -541,7 +547,10 @@ class Stream:
         """Give everything back. On the reader thread, last. Idempotent."""
         self._fail(ConnectionLostError("it was closed"))
         # Whoever writes has been woken, and is out before the descriptors are.
-        with self._write_lock, self._state_lock:
+        self._writing.take(self._give_back)
+
+    def _give_back(self) -> None:
+        with self._state_lock:
             if self._closed:
                 return
             self._closed = True

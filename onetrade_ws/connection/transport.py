@@ -193,14 +193,7 @@ class Transport:
         :raises TornFrameError: when a part was written; the server cannot have acted on it
         :raises ConnectionLostError: when nothing was
         """
-        try:
-            self._stream.write(ABNF.create_frame(text, ABNF.OPCODE_TEXT).format())
-        except OneTradeError:
-            raise
-        except BaseException:
-            # Ctrl-C, above all. Nobody knows how much of it has gone.
-            self._stream.abort(ConnectionLostError("a write was interrupted"))
-            raise
+        self._stream.write(ABNF.create_frame(text, ABNF.OPCODE_TEXT).format())
 
     def close(self, code: int, timeout: float, *, last: str = "") -> bool:
         """Write a close frame, and nothing after it: on any thread, blocks at most ``timeout`` seconds.

@@ -1,72 +1,58 @@
-"""A lock that is had in the order in which it was asked for."""
+"""Work that is done by one thread at a time, in the order in which they came."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from types import TracebackType
-from typing import Deque, Optional, Type
+from typing import Callable, Deque, Optional
+
+from ..deadline import Deadline
 
 
-class FairLock:
-    """Like ``threading.Lock``, which lets a thread that releases it and asks again at once have it before one that
+class Turns:
+    """Like a ``threading.Lock``, which lets a thread that releases it and asks again at once have it before one that
     waits: the heartbeat would never get its turn beside a long queue that a slow server takes bit by bit.
+
+    Ctrl-C at any step of it leaves the turn to the next.
     """
 
     def __init__(self) -> None:
-        # Guards the next two; never held while waiting.
-        self._lock = threading.Lock()
-        self._held = False
-        # A lock for each who waits, released to hand ours over.
-        self._turns: Deque[threading.Lock] = deque()
+        # Guards the queue; never held while waiting. Reentrant: a signal handler may disconnect in the middle of it.
+        self._lock = threading.RLock()
+        # A lock for each: whoever is first has the turn, the others wait until theirs is released.
+        self._queue: Deque[threading.Lock] = deque()
 
-    def acquire(self, timeout: float = -1) -> bool:
-        """Wait for the turn.
+    def take(self, work: Callable[[], None], timeout: Optional[float] = None) -> bool:
+        """Wait for the turn, and call ``work()`` in it. Not reentrant.
 
-        :param timeout: seconds; negative: as long as it takes
-        :returns: whether it is held now
+        :param timeout: seconds to wait for the turn; None: as long as it takes
+        :returns: whether the turn came in time
         """
-        with self._lock:
-            if not self._held:
-                self._held = True
-                return True
-            turn = threading.Lock()
-            turn.acquire()
-            self._turns.append(turn)
+        mine = threading.Lock()
+        mine.acquire()
+        # Not in a "finally": it may be the end itself that was interrupted, and would not be made up for.
         try:
-            return turn.acquire(timeout=timeout) or self._is_given(turn)
+            came = self._wait(mine, Deadline(timeout))
+            if came:
+                work()
+            self._end(mine)
         except BaseException:
-            # Ctrl-C.
-            if self._is_given(turn):
-                self.release()
+            self._end(mine)
             raise
+        return came
 
-    def _is_given(self, turn: threading.Lock) -> bool:
-        """Wait for ``turn`` no more.
-
-        :returns: whether it came at the last moment
-        """
+    def _wait(self, mine: threading.Lock, deadline: Deadline) -> bool:
         with self._lock:
-            if turn in self._turns:
-                self._turns.remove(turn)
-                return False
-            return True
+            self._queue.append(mine)
+            if self._queue[0] is mine:
+                return True
+        # At the last moment counts.
+        return deadline.acquire(mine) or self._queue[0] is mine
 
-    def release(self) -> None:
-        """Hand it over to who has waited longest."""
+    def _end(self, mine: threading.Lock) -> None:
+        # Any number of times, however far it came the last time.
         with self._lock:
-            if self._turns:
-                self._turns.popleft().release()
-            else:
-                self._held = False
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.release()
+            if mine in self._queue:
+                self._queue.remove(mine)
+            if self._queue and self._queue[0].locked():
+                self._queue[0].release()

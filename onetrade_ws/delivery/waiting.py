@@ -70,9 +70,10 @@ class _Buffer:
         # Less than a quarter gained would mean doing this again and again.
         self.overflowed = self.overflowed or len(self.events) * 4 > self._limit * 3
 
-    def finish(self, end: Optional[StateChange]) -> None:
+    def finish(self, get_end: Callable[[], Optional[StateChange]]) -> None:
+        """The end has changed. It is asked for here, so that the newest one stays, whoever comes last."""
         with self.condition:
-            self.end = end
+            self.end = get_end()
             self.condition.notify_all()
 
 
@@ -222,8 +223,8 @@ class EventStreams:
         self.merged = 0
         self._dispatcher = dispatcher
         self._observers = observers
-        # Guards everything below.
-        self._lock = threading.Lock()
+        # Guards everything below. Reentrant: a signal handler may disconnect in the middle of it.
+        self._lock = threading.RLock()
         self._buffers: weakref.WeakSet[_Buffer] = weakref.WeakSet()
         # The end of one life may be delivered after the next has begun, and then ends nothing.
         self._lives_begun = 0
@@ -240,29 +241,36 @@ class EventStreams:
         """A life begins: iterators made from now on, and those that wait, last as long as it."""
         with self._lock:
             self._lives_begun += 1
-            self._set_end(None)
+            self._end = None
+        self._tell()
 
     def end(self, change: StateChange) -> None:
         """The end of a life was delivered."""
         with self._lock:
             self._lives_ended += 1
             if self._lives_ended == self._lives_begun:
-                self._set_end(change)
+                self._end = change
+        self._tell()
 
     def release(self, life: int, change: StateChange) -> None:
         """The end of a life will not be delivered soon: let nobody wait for it, unless the next one has begun."""
         with self._lock:
             if life == self._lives_begun:
-                self._set_end(change)
+                self._end = change
+        self._tell()
 
     def _count_merged(self, number: int) -> None:
         self.merged += number
 
-    def _set_end(self, change: Optional[StateChange]) -> None:
-        # Requires holding _lock.
-        self._end = change
-        for buffer in self._buffers:
-            buffer.finish(change)
+    def _tell(self) -> None:
+        with self._lock:
+            buffers = list(self._buffers)
+        # Not under the lock: whoever has a buffer may be what a signal handler, which comes this way, has interrupted.
+        for buffer in buffers:
+            buffer.finish(self._get_end)
+
+    def _get_end(self) -> Optional[StateChange]:
+        return self._end
 
     def open(self, event_types: Sequence[Optional[EventType]], timeout: Optional[float]) -> EventStream:
         """An iterator over the events of these types; None among them, or none at all, for everything."""
@@ -278,7 +286,7 @@ class EventStreams:
             forgotten = [other for other in self._buffers if other.forgotten]
             self._buffers -= set(forgotten)
             self._buffers.add(buffer)
-            buffer.finish(self._end)
+        buffer.finish(self._get_end)
         for other in forgotten:
             other.cancel()
         return EventStream(self, buffer, timeout)

@@ -1,32 +1,58 @@
-"""Ctrl-C at any step of a call on the main thread: the call ends with it, and nothing is left locked."""
+"""A signal at any step of a call on the main thread: Ctrl-C ends the call and leaves nothing locked, and a handler may
+disconnect."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import itertools
+import os
+import random
+import signal
 import sys
 import threading
 from types import FrameType
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Set, Tuple
 
 import pytest
 
-from onetrade_ws import EventMessageType, OneTradeClient, WaitTimeoutError
+from onetrade_ws import (
+    ConnectionState,
+    EventMessageType,
+    MessageStatus,
+    NotConnectedError,
+    OneTradeClient,
+    OneTradeError,
+)
+from onetrade_ws.deadline import Deadline
 from onetrade_ws.simulator import Simulator
 from tests.client.background import Background
 from tests.client.conftest import MakeClient
-from tests.client.conversation import TIMEOUT, connect
+from tests.client.conversation import TIMEOUT, catch_up, connect, texts
 
 # Where a signal's handler may run: at the beginning of each Python function, and after each call.
 _STEPS = ("call", "return", "c_return")
 
+SYMBOL = 1
+_numbers = itertools.count()
+_SUBSCRIBE = f'{{"type":"{EventMessageType.MARKET_SUBSCRIBE_SYMBOL.value}","data":{SYMBOL}}}'
+_UNSUBSCRIBE = f'{{"type":"{EventMessageType.MARKET_UNSUBSCRIBE_SYMBOL.value}","data":{SYMBOL}}}'
+
+
+def ctrl_c() -> None:
+    raise KeyboardInterrupt
+
 
 class Interrupted:
-    """Makes a call on this thread, and raises what Ctrl-C raises at a step of it, as a signal's handler would.
+    """Makes a call on this thread, and lets a signal's handler run at a step of it.
 
     :param number: of the step, from 0; None: at none
+    :param handler: what runs there
     """
 
-    def __init__(self, number: Optional[int] = None) -> None:
+    def __init__(self, number: Optional[int] = None, handler: Callable[[], None] = ctrl_c) -> None:
         self._number = number
+        self._handler = handler
         #: How many steps there were.
         self.steps = 0
         #: Where it came; empty when it did not.
@@ -36,19 +62,28 @@ class Interrupted:
         sys.setprofile(self._profile)
         try:
             what()
-        except (KeyboardInterrupt, WaitTimeoutError):
+        except (KeyboardInterrupt, OneTradeError):
             pass
         finally:
             sys.setprofile(None)
 
     def _profile(self, frame: FrameType, event: str, function: Any) -> None:
-        if event in _STEPS:
+        # Python itself lets no error out of what it calls when an object dies.
+        dying = frame.f_code.co_name in ("remove", "_remove") and "weakref" in frame.f_code.co_filename
+        if event in _STEPS and not dying:
             self.steps += 1
             if self.steps - 1 == self._number:
                 code = frame.f_code
                 name = code.co_name if function is None or event != "c_return" else function.__qualname__
                 self.where = f"{event} of {name} ({code.co_filename}:{frame.f_lineno})"
-                raise KeyboardInterrupt
+                sys.setprofile(None)
+                self._handler()
+
+
+def to_try(whole: Interrupted) -> Iterable[int]:
+    """The steps of a call that are tried: each fifth one, others in another run."""
+    assert whole.steps
+    return range(random.randrange(5), whole.steps, 5)
 
 
 def make_calls(client: OneTradeClient) -> Dict[str, Callable[[], Any]]:
@@ -60,20 +95,46 @@ def make_calls(client: OneTradeClient) -> Dict[str, Callable[[], Any]]:
         "account": lambda: (client.account.orders, client.account.figures, client.account.status),
         "health": lambda: (client.health(), client.stats(), client.state),
         "resync": client.resync,
+        "send": lambda: client.send("note", next(_numbers)).cancel(),
+        "subscribe_market": lambda: client.subscribe_market(SYMBOL),
+        "unsubscribe_market": lambda: client.unsubscribe_market(SYMBOL),
+        "start_account_all": client.start_account_all,
+        "stop_account_all": client.stop_account_all,
     }
 
 
+def is_unsubscribed(simulator: Simulator) -> bool:
+    sent = texts(simulator, simulator.connections_total)
+    return sent.count(_SUBSCRIBE) == sent.count(_UNSUBSCRIBE)
+
+
+def prepare(client: OneTradeClient, name: str) -> None:
+    """Let the call have something to do."""
+    if name == "unsubscribe_market":
+        client.subscribe_market(SYMBOL)
+    if name == "start_account_all":
+        client.stop_account_all()
+
+
 def use(client: OneTradeClient, simulator: Simulator) -> None:
-    """What a program does with a client that works."""
-    with client.events(EventMessageType.PONG, timeout=TIMEOUT) as answers:
-        simulator.emit(EventMessageType.PONG)
-        next(answers)
-    client.wait(0)
+    """What a program does with a client that works, and what must come of it though the connection was lost."""
+    client.subscribe_market(SYMBOL)
+    client.start_account_all()
+    # What is said twice is sent once: it must have been sent, whatever was interrupted before.
+    simulator.wait_until_subscribed(SYMBOL, timeout=TIMEOUT)
+    client.unsubscribe_market(SYMBOL)
+    simulator.wait_for(is_unsubscribed, TIMEOUT)
     client.wait_until_current(TIMEOUT)
+    assert client.send("note", next(_numbers)).wait(TIMEOUT) is MessageStatus.WRITTEN
+    catch_up(client, simulator)
+    client.wait(0)
     client.stats()
 
 
-@pytest.mark.parametrize("name", list(make_calls(OneTradeClient("ws://127.0.0.1:1", api_key="key"))))
+_NAMES = list(make_calls(OneTradeClient("ws://127.0.0.1:1", api_key="key")))
+
+
+@pytest.mark.parametrize("name", _NAMES)
 def test_ctrl_c_at_any_step_leaves_nothing_locked(
     make_client: MakeClient, simulator: Simulator, name: str
 ) -> None:
@@ -81,10 +142,11 @@ def test_ctrl_c_at_any_step_leaves_nothing_locked(
     connect(client, simulator)
     client.wait_until_current(TIMEOUT)
     call = make_calls(client)[name]
+    prepare(client, name)
     whole = Interrupted()
     whole.call(call)
-    assert whole.steps
-    for number in range(whole.steps):
+    for number in to_try(whole):
+        prepare(client, name)
         interrupted = Interrupted(number)
         interrupted.call(call)
         # On another thread, for whoever holds a lock may take it again.
@@ -93,6 +155,116 @@ def test_ctrl_c_at_any_step_leaves_nothing_locked(
             answer.result()
         except Exception as error:  # noqa: BLE001 - said where it came from
             pytest.fail(f"stuck after Ctrl-C at the {interrupted.where}: {error!r}")
+    notes = [message.payload for message in simulator.messages if b"note" in message.payload]
+    assert len(set(notes)) == len(notes), "something was sent twice"
     Background(lambda: client.disconnect(TIMEOUT)).result()
-    threads = {each.name for each in threading.enumerate() if each.name.startswith("onetrade-ws ")}
-    assert not threads
+    assert not threads_of_clients()
+
+
+def connect_and_use(client: OneTradeClient, simulator: Simulator) -> None:
+    try:
+        client.connect()
+        use(client, simulator)
+    except NotConnectedError:
+        # What was interrupted has disconnected only now.
+        client.connect()
+        use(client, simulator)
+
+
+@pytest.mark.parametrize("name", ["connect", "disconnect"])
+def test_after_ctrl_c_at_any_step_it_connects_again(
+    make_client: MakeClient, simulator: Simulator, name: str
+) -> None:
+    def make_call() -> Tuple[OneTradeClient, Callable[[], Any]]:
+        client = make_client(snapshot=True)
+        if name == "connect":
+            return client, client.connect
+        client.connect()
+        return client, client.disconnect
+
+    client, call = make_call()
+    whole = Interrupted()
+    whole.call(call)
+    client.disconnect(TIMEOUT)
+    for number in to_try(whole):
+        client, call = make_call()
+        interrupted = Interrupted(number)
+        interrupted.call(call)
+        Background(functools.partial(client.disconnect, TIMEOUT)).result()
+        wait_until_no_threads(interrupted)
+        works = Background(functools.partial(connect_and_use, client, simulator))
+        try:
+            works.result()
+        except Exception as error:  # noqa: BLE001 - said where it came from
+            pytest.fail(f"stuck after Ctrl-C at the {interrupted.where}: {error!r}")
+        Background(functools.partial(client.disconnect, TIMEOUT)).result()
+        wait_until_no_threads(interrupted)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a lock that is waited for cannot be interrupted there")
+@pytest.mark.parametrize("name", [*_NAMES, "pump", "subscribe", "connect", "disconnect"])
+def test_a_signal_handler_may_disconnect_at_any_step(
+    make_client: MakeClient, simulator: Simulator, name: str
+) -> None:
+    def make_call() -> Tuple[OneTradeClient, Callable[[], Any]]:
+        client = make_client(snapshot=True, dispatch="manual" if name == "pump" else "thread")
+        if name != "connect":
+            client.connect()
+            client.wait_until_current(TIMEOUT)
+            prepare(client, name)
+        more: Dict[str, Callable[[], Any]] = {
+            "connect": client.connect,
+            "pump": lambda: client.pump(timeout=0.001),
+            "subscribe": lambda: client.subscribe(None, print).cancel(),
+            "disconnect": lambda: client.disconnect(0.05),
+        }
+        return client, {**make_calls(client), **more}[name]
+
+    client, call = make_call()
+    whole = Interrupted()
+    whole.call(call)
+    client.disconnect(TIMEOUT)
+    for number in to_try(whole):
+        client, call = make_call()
+        # Where the interrupted call holds a lock, a thread cannot end before it goes on.
+        interrupted = Interrupted(number, functools.partial(client.disconnect, 0.05))
+        with rescued(interrupted):
+            interrupted.call(call)
+            client.disconnect(TIMEOUT)
+        assert client.state is ConnectionState.CLOSED, interrupted.where
+        wait_until_no_threads(interrupted)
+
+
+@contextlib.contextmanager
+def rescued(interrupted: Interrupted) -> Iterator[None]:
+    """Ends what hangs on the main thread, and fails."""
+    late = threading.Timer(
+        TIMEOUT, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    )
+    late.daemon = True
+    late.start()
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        pytest.fail(f"hung when a handler disconnected at the {interrupted.where}: {error!r}")
+    finally:
+        late.cancel()
+        late.join()
+
+
+def threads_of_clients() -> Set[str]:
+    # One whose start was interrupted is listed for ever, and has never run.
+    return {
+        each.name
+        for each in threading.enumerate()
+        if each.name.startswith("onetrade-ws ") and each.is_alive()
+    }
+
+
+def wait_until_no_threads(interrupted: Interrupted) -> None:
+    deadline = Deadline(TIMEOUT)
+    while threads_of_clients():
+        if deadline.expired:
+            left = threads_of_clients()
+            pytest.fail(f"left when a handler disconnected at the {interrupted.where}: {left}")
+        threading.Event().wait(0.001)

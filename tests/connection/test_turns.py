@@ -1,4 +1,4 @@
-"""The lock that is had in the order in which it was asked for."""
+"""Work that is done by one thread at a time, in the order in which they came."""
 
 from __future__ import annotations
 
@@ -9,71 +9,100 @@ from typing import List
 
 import pytest
 
-from onetrade_ws.connection.turns import FairLock
+from onetrade_ws.connection.turns import Turns
 from tests.connection.conftest import Background
 from tests.connection.hostile import TIMEOUT
 
 
-def waiting(lock: FairLock) -> int:
-    return len(lock._turns)
+def nothing() -> None:
+    pass
 
 
-def wait_until_waiting(lock: FairLock, count: int) -> None:
-    while waiting(lock) < count:
+def wait_until_queued(turns: Turns, count: int) -> None:
+    while len(turns._queue) < count:
         threading.Event().wait(0.001)
 
 
-def queue_up(lock: FairLock, name: int, order: List[int]) -> Background:
-    """A thread that waits for the lock, once it does."""
-    before = waiting(lock)
-
-    def take() -> None:
-        with lock:
-            order.append(name)
-
-    thread = Background(take)
-    wait_until_waiting(lock, before + 1)
+def queue_up(turns: Turns, name: int, order: List[int]) -> Background:
+    """A thread that waits for its turn, once it does."""
+    before = len(turns._queue)
+    thread = Background(lambda: turns.take(lambda: order.append(name)))
+    wait_until_queued(turns, before + 1)
     return thread
 
 
-def test_who_waited_longest_has_it_next() -> None:
-    lock = FairLock()
+class Taken:
+    """A turn that another thread has, until it is let go of."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._let_go = threading.Event()
+        self._thread = Background(lambda: turns.take(self._hold))
+        wait_until_queued(turns, 1)
+
+    def _hold(self) -> None:
+        self._let_go.wait(TIMEOUT)
+
+    def let_go(self) -> None:
+        self._let_go.set()
+        self._thread.result()
+
+
+def test_who_waited_longest_is_next() -> None:
+    turns = Turns()
     order: List[int] = []
-    lock.acquire()
-    threads = [queue_up(lock, name, order) for name in range(20)]
-    lock.release()
+    taken = Taken(turns)
+    threads = [queue_up(turns, name, order) for name in range(20)]
+    taken.let_go()
     # Not before those who wait already.
-    with lock:
-        order.append(-1)
+    assert turns.take(lambda: order.append(-1))
     for thread in threads:
         thread.result()
     assert order == [*range(20), -1]
 
 
 def test_who_waits_no_more_gets_nothing() -> None:
-    lock = FairLock()
-    lock.acquire()
-    assert not lock.acquire(timeout=0.01)
-    assert not lock.acquire(timeout=0)
-    lock.release()
-    assert lock.acquire(timeout=0)
-    lock.release()
+    turns = Turns()
+    taken = Taken(turns)
+    done: List[int] = []
+    assert not turns.take(lambda: done.append(1), timeout=0.01)
+    assert not turns.take(lambda: done.append(1), timeout=0)
+    taken.let_go()
+    assert not done
+    assert turns.take(nothing, timeout=0)
+
+
+def test_what_the_work_raises_is_raised_and_ends_the_turn() -> None:
+    turns = Turns()
+    taken = Taken(turns)
+
+    def fail() -> None:
+        raise LookupError
+
+    failing = Background(lambda: turns.take(fail))
+    wait_until_queued(turns, 2)
+    waiting = queue_up(turns, 1, [])
+    taken.let_go()
+    with pytest.raises(LookupError):
+        failing.result()
+    assert waiting.result()
+    assert turns.take(nothing, timeout=0)
 
 
 def test_one_thread_at_a_time() -> None:
-    lock = FairLock()
+    turns = Turns()
     inside: List[int] = []
     most: List[int] = []
 
     def work() -> None:
-        for _ in range(300):
-            if lock.acquire(timeout=TIMEOUT):
-                inside.append(1)
-                most.append(len(inside))
-                inside.pop()
-                lock.release()
+        inside.append(1)
+        most.append(len(inside))
+        inside.pop()
 
-    for thread in [Background(work) for _ in range(6)]:
+    def take_many() -> None:
+        for _ in range(300):
+            assert turns.take(work, timeout=TIMEOUT)
+
+    for thread in [Background(take_many) for _ in range(6)]:
         thread.result()
     assert len(most) == 1800
     assert max(most) == 1
@@ -81,19 +110,19 @@ def test_one_thread_at_a_time() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="locks cannot be interrupted there")
 def test_ctrl_c_while_waiting_leaves_the_turn_to_the_next() -> None:
-    lock = FairLock()
-    lock.acquire()
+    turns = Turns()
+    taken = Taken(turns)
     order: List[int] = []
 
     def interrupt() -> None:
-        wait_until_waiting(lock, 1)
+        wait_until_queued(turns, 2)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     interrupting = Background(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        lock.acquire(timeout=TIMEOUT)
+        turns.take(lambda: order.append(0), timeout=TIMEOUT)
     interrupting.result()
-    thread = queue_up(lock, 1, order)
-    lock.release()
+    thread = queue_up(turns, 1, order)
+    taken.let_go()
     thread.result()
     assert order == [1]
