@@ -29,7 +29,7 @@ scorecard: venv-dev ## the scorecard alone, in small; ARGS="--row 7" for one row
 
 soak: venv-dev ## the scorecard with its full figures, and a thousand losses of a busy account; takes half an hour and more
 	$(venv_python) -m tests.scorecard --full $(ARGS)
-	$(if $(strip $(ARGS)),,ONETRADE_TEST_CUTS=1000 $(venv_python) -m pytest -k cuts tests/client/test_resync.py)
+	$(if $(strip $(ARGS)),,ONETRADE_TEST_CUTS=1000 $(venv_python) -m pytest $(pytest_options) -k cuts tests/client/test_resync.py)
 
 bench: venv-bench ## the library beside other clients, in ten minutes; ARGS="--row throughput" for one measurement
 	@$(venv_python) -m tests.benchmarks $(ARGS)

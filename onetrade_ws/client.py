@@ -379,6 +379,9 @@ class OneTradeClient:
         takes nothing: at most ``heartbeat_timeout`` seconds for a message, and it goes after those that wait. The
         four subscription messages are not queued but remembered, as by the methods for them.
 
+        Where Ctrl-C ends this call, the message was sent or not, and will not be sent later. The connection is then
+        lost too, for nobody knows how far the writing came; the next one restores what is remembered.
+
         :param event_type: an :class:`.EventMessageType`, or a string for a type that this library does not know
         :param data: anything that JSON can hold
         :returns: by which to know afterwards what became of the message: written, not sent, or unknown

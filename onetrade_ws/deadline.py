@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from _thread import RLock
@@ -164,23 +165,27 @@ def shielded(work: Callable[[], T], deadline: Deadline) -> Optional[T]:
     :param deadline: until when to wait for it; it goes on by itself then, as after Ctrl-C
     :returns: what it returned; None when the time was over before
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or sys.is_finalizing():
         return work()
     outcome: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            outcome.set_exception(error)
-
-    thread = threading.Thread(target=run, name="onetrade-ws shielded", daemon=True)
+    thread = threading.Thread(target=_run, args=(work, outcome), name="onetrade-ws shielded", daemon=True)
     try:
         thread.start()
     except RuntimeError:
         # There is no memory for it, or Python is about to end.
         return work()
-    return outcome.result() if deadline.join(thread) else None
+    try:
+        return outcome.result() if deadline.join(thread) else None
+    finally:
+        # An error would hold the frame that holds it.
+        del outcome
+
+
+def _run(work: Callable[[], T], outcome: Future[T]) -> None:
+    try:
+        outcome.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+        outcome.set_exception(error)
 
 
 def in_words(seconds: float) -> str:

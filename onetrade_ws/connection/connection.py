@@ -152,13 +152,13 @@ class Connection:
             in_time = self._lifecycle.wait_until(OPEN, CLOSED, deadline=deadline)
         except BaseException:
             # Ctrl-C, above all.
-            supervisor.stop(Deadline(_GRACE))
+            _stop(supervisor, Deadline(_GRACE))
             raise
         # It may have ended since: a callback may disconnect at once.
         if supervisor.openings:
             return
         if not in_time:
-            supervisor.stop(Deadline(_GRACE))
+            _stop(supervisor, Deadline(_GRACE))
             raise ConnectTimeoutError(timeout, supervisor.attempts, supervisor.last_error)
         supervisor.join(Deadline(_GRACE))
         raise detached(supervisor.reason or NotConnectedError("connect()"))
@@ -200,16 +200,13 @@ class Connection:
     def disconnect(self, deadline: Deadline) -> None:
         """End the present life, and the calls under way. Blocks at most until ``deadline``; idempotent. What has begun
         goes on after Ctrl-C."""
-        shielded(lambda: self._disconnect(deadline), deadline)
-
-    def _disconnect(self, deadline: Deadline) -> None:
         with self._asking_lock:
             asking = list(self._asking)
         for calls in asking:
             calls.abort(ConnectionLostError("disconnect() was called"))
         supervisor = self._lifecycle.life
         if supervisor is not None:
-            supervisor.stop(deadline)
+            _stop(supervisor, deadline)
 
     def _loading(self, context: Optional[ssl.SSLContext], routes: Routes) -> Optional[Loading]:
         if not self._settings.snapshot:
@@ -254,3 +251,9 @@ class Connection:
         :raises QueueFullError: when too many wait already; nothing is queued
         """
         return self.outgoing.send(event_type, data)
+
+
+def _stop(supervisor: Supervisor, deadline: Deadline) -> None:
+    # It says by itself, and last, that its time is over. Who waits for it has a moment more, and goes without it only
+    # where it needs a lock of ours: in a signal's handler.
+    shielded(lambda: supervisor.stop(deadline), Deadline((deadline.remaining() or 0.0) + _GRACE))

@@ -28,9 +28,8 @@ class Freshness:
     def __init__(self, stale_after: Optional[float], announce: Callable[[Event], None]) -> None:
         self._stale_after = stale_after
         self._announce = announce
-        # Guards everything below, and that the events come in their order. Reentrant: a signal handler may disconnect
-        # in the middle of it.
-        self._lock = threading.RLock()
+        # Guards everything below, and that the events come in their order.
+        self._lock = threading.Lock()
         self._symbol_ids: Tuple[int, ...] = ()
         self._open = False
         # When the last quote came, on the monotonic clock.

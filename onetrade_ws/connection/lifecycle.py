@@ -69,11 +69,12 @@ class Lifecycle(Generic[Life]):
             self._life = life
             self._reason = None
             try:
-                return self._change(life, CLOSED, CONNECTING, None)
+                self._change(CONNECTING, None)
             except BaseException:
                 # There is no memory for the dispatcher's thread.
                 self._state, self._life = CLOSED, None
                 raise
+            return True
 
     def move(self, life: Life, state: ConnectionState, reason: Optional[OneTradeError] = None) -> bool:
         """Go to ``state``, when that is ``life``'s to say and possible from the present one.
@@ -81,26 +82,20 @@ class Lifecycle(Generic[Life]):
         :returns: whether the state has changed
         """
         with self._condition:
-            before = self._state
-            if life is not self._life or state not in _TRANSITIONS[before]:
+            if life is not self._life or state not in _TRANSITIONS[self._state]:
                 return False
-            return self._change(life, before, state, reason)
+            self._change(state, reason)
+            return True
 
-    def _change(
-        self, life: Life, before: ConnectionState, state: ConnectionState, reason: Optional[OneTradeError]
-    ) -> bool:
+    def _change(self, state: ConnectionState, reason: Optional[OneTradeError]) -> None:
         # Requires holding _condition.
-        change = StateChange(old=before, new=state, reason=reason)
-        # Until here a signal handler may have disconnected, and changed it.
-        if self._state is not before or self._life is not life:
-            return False
+        change = StateChange(old=self._state, new=state, reason=reason)
         self._state = state
         if state is CLOSED:
             self._reason = reason
             self._life = None
         self._announce(Event(ClientEventType.STATE_CHANGED, change, time.time()))
         self._condition.notify_all()
-        return True
 
     def wait_until(self, *states: ConnectionState, deadline: Deadline) -> bool:
         """Block until the state is one of ``states``.

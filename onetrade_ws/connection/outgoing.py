@@ -177,6 +177,9 @@ class OutgoingQueue:
             except BaseException:
                 # Ctrl-C. Nobody knows how far it came, so the connection goes; the next one restores what is wanted.
                 self._interrupted = True
+                if message in self._queue:
+                    # Who sends it again must not send it twice.
+                    self._queue.remove(message)
                 if self._abort is not None:
                     self._abort(ConnectionLostError("a write was interrupted"))
                 raise

@@ -109,9 +109,8 @@ class Stream:
         # Serialises the calls into OpenSSL, which allows no two at a time on one connection. Never held while
         # waiting: the socket does not block.
         self._tls_lock = threading.Lock()
-        # Guards the first error, and that nothing is torn down after close(). Reentrant: a signal handler may
-        # disconnect in the middle of it.
-        self._state_lock = threading.RLock()
+        # Guards the first error, and that nothing is torn down after close().
+        self._state_lock = threading.Lock()
         # A byte in this pair, never taken out, wakes everybody who waits for the socket.
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._read_selector: Optional[selectors.BaseSelector] = None
@@ -390,7 +389,14 @@ class Stream:
         def write() -> None:
             if self._finished:
                 raise ConnectionLostError("it is being closed")
-            self._write(data, Deadline(self._write_timeout))
+            try:
+                self._write(data, Deadline(self._write_timeout))
+            except OneTradeError:
+                raise
+            except BaseException:
+                # Ctrl-C, above all. Nobody knows how much of it has gone.
+                self._fail(ConnectionLostError("a write was interrupted"))
+                raise
 
         self._writing.take(write)
 

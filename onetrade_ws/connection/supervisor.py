@@ -139,9 +139,8 @@ class Supervisor:
         # What had come before the present connection.
         self._bytes_before = 0
         self._stop = Flag()
-        # Guards that nothing is begun which stop() does not see. Reentrant: a signal handler may disconnect in the
-        # middle of it.
-        self._lock = threading.RLock()
+        # Guards that nothing is begun which stop() does not see.
+        self._lock = threading.Lock()
         self._exchange: Optional[Exchange] = None
         self._link: Optional[Link] = None
         # Set when the thread could not be waited for: nothing that it does counts any more.

@@ -17,8 +17,8 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        # Guards the queue; never held while waiting. Reentrant: a signal handler may disconnect in the middle of it.
-        self._lock = threading.RLock()
+        # Guards the queue; never held while waiting.
+        self._lock = threading.Lock()
         # A lock for each: whoever is first has the turn, the others wait until theirs is released.
         self._queue: Deque[threading.Lock] = deque()
 

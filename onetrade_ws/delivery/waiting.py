@@ -144,8 +144,11 @@ class EventStream:
 
     def __del__(self) -> None:
         # The garbage collector calls this anywhere, also where a lock of ours is held: the next event unsubscribes.
-        self._buffer.forgotten = True
-        self._buffer.events = deque()
+        # There is no buffer where Ctrl-C came while this was made.
+        buffer: Optional[_Buffer] = getattr(self, "_buffer", None)
+        if buffer is not None:
+            buffer.forgotten = True
+            buffer.events = deque()
 
 
 class Expectation:
