@@ -276,6 +276,7 @@ class OneTradeClient:
         Idempotent, and legal inside a callback: it then does not wait for the callbacks, which end after it. HTTP calls
         under way on other threads (:meth:`candles`, :meth:`answer_requote`) end, too, and raise. :meth:`connect` works
         again afterwards. Messages that wait stay queued. What has begun goes on by itself when Ctrl-C ends the call.
+        In a signal's handler it may take a second longer, and go on when the interrupted call does.
 
         :param timeout: seconds after which it returns all the same; a callback that takes longer is left behind, and
             what the server sent after its event then reaches :attr:`account`, but no callback (unless
@@ -283,7 +284,6 @@ class OneTradeClient:
         """
         deadline = Deadline(timeout)
         life = self._dispatcher.life
-        self._queue.lift_limit()
         self._connection.disconnect(deadline)
         self._finish_delivery(life, deadline)
 
@@ -301,6 +301,8 @@ class OneTradeClient:
         if change is not None:
             self._synchronizer.state_changed(change.new)
         self._queue.announce(event)
+        if change is not None and change.new is ConnectionState.CLOSING:
+            self._queue.lift_limit()
         if change is not None and change.new is ConnectionState.CLOSED:
             self._queue.close()
 
@@ -379,8 +381,8 @@ class OneTradeClient:
         takes nothing: at most ``heartbeat_timeout`` seconds for a message, and it goes after those that wait. The
         four subscription messages are not queued but remembered, as by the methods for them.
 
-        Where Ctrl-C ends this call, the message was sent or not, and will not be sent later. The connection is then
-        lost too, for nobody knows how far the writing came; the next one restores what is remembered.
+        Where Ctrl-C ends this call, nobody knows whether the message was sent, or is going to be. The connection is
+        then mostly lost too, for nobody knows how far the writing came; the next one restores what is remembered.
 
         :param event_type: an :class:`.EventMessageType`, or a string for a type that this library does not know
         :param data: anything that JSON can hold

@@ -158,6 +158,20 @@ class Flag:
             return Deadline(timeout).wait_for(self._changed, self.is_set)
 
 
+def start(thread: threading.Thread) -> None:
+    """Start a thread, on the main thread, too: Ctrl-C stays Ctrl-C.
+
+    :raises RuntimeError: when there is no memory for it, or Python is about to end
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        # Python's own waiting for the thread to begin makes this of a Ctrl-C that comes at some of its steps.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
+
+
 def shielded(work: Callable[[], T], deadline: Deadline) -> Optional[T]:
     """Have ``work()`` done wholly or not at all, even where Ctrl-C comes in the middle of it: on a thread of its own,
     as only the main thread gets Ctrl-C.
@@ -170,14 +184,14 @@ def shielded(work: Callable[[], T], deadline: Deadline) -> Optional[T]:
     outcome: Future[T] = Future()
     thread = threading.Thread(target=_run, args=(work, outcome), name="onetrade-ws shielded", daemon=True)
     try:
-        thread.start()
+        start(thread)
     except RuntimeError:
         # There is no memory for it, or Python is about to end.
         return work()
     try:
         return outcome.result() if deadline.join(thread) else None
     finally:
-        # An error would hold the frame that holds it.
+        # An error would hold the frame that holds it, here and below.
         del outcome
 
 
@@ -186,6 +200,8 @@ def _run(work: Callable[[], T], outcome: Future[T]) -> None:
         outcome.set_result(work())
     except BaseException as error:  # noqa: BLE001 - raised where it is waited for
         outcome.set_exception(error)
+    finally:
+        del outcome
 
 
 def in_words(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from typing import Any, Callable, List, Optional, TypeVar
+from typing import Any, Callable, List, Optional, Sequence, TypeVar
 
 from ..config import Settings
 from ..deadline import Deadline, Flag, shielded
@@ -146,7 +146,13 @@ class Connection:
             timeout=timeout,
         )
         try:
-            while not shielded(lambda: self._begin(supervisor), Deadline(None)):
+            while True:
+                begun = shielded(supervisor.begin, deadline)
+                if begun is None:
+                    # It needs a lock of ours that the call holds which a signal's handler has interrupted.
+                    raise ConnectTimeoutError(timeout, 0)
+                if begun:
+                    break
                 if self._join(deadline, timeout):
                     return
             in_time = self._lifecycle.wait_until(OPEN, CLOSED, deadline=deadline)
@@ -162,18 +168,6 @@ class Connection:
             raise ConnectTimeoutError(timeout, supervisor.attempts, supervisor.last_error)
         supervisor.join(Deadline(_GRACE))
         raise detached(supervisor.reason or NotConnectedError("connect()"))
-
-    def _begin(self, supervisor: Supervisor) -> bool:
-        if not self._lifecycle.begin(supervisor):
-            return False
-        try:
-            self._sign_in.begin()
-            supervisor.start()
-        except BaseException:
-            # There is no memory for another thread.
-            supervisor.stop(Deadline(_GRACE))
-            raise
-        return True
 
     def _tls_context(self) -> Optional[ssl.SSLContext]:
         if self._context is None:
@@ -198,15 +192,14 @@ class Connection:
         raise detached(life.reason or NotConnectedError("connect()"))
 
     def disconnect(self, deadline: Deadline) -> None:
-        """End the present life, and the calls under way. Blocks at most until ``deadline``; idempotent. What has begun
-        goes on after Ctrl-C."""
+        """End the present life, and the calls under way. Blocks at most until ``deadline``, a moment more in a signal's
+        handler; idempotent. What has begun goes on after Ctrl-C."""
         with self._asking_lock:
             asking = list(self._asking)
-        for calls in asking:
-            calls.abort(ConnectionLostError("disconnect() was called"))
+        # Read here: were the next one begun after Ctrl-C, it would not be meant.
         supervisor = self._lifecycle.life
-        if supervisor is not None:
-            _stop(supervisor, deadline)
+        if supervisor is not None or asking:
+            _stop(supervisor, deadline, asking)
 
     def _loading(self, context: Optional[ssl.SSLContext], routes: Routes) -> Optional[Loading]:
         if not self._settings.snapshot:
@@ -253,7 +246,13 @@ class Connection:
         return self.outgoing.send(event_type, data)
 
 
-def _stop(supervisor: Supervisor, deadline: Deadline) -> None:
+def _stop(supervisor: Optional[Supervisor], deadline: Deadline, asking: Sequence[Calls] = ()) -> None:
+    def stop() -> None:
+        for calls in asking:
+            calls.abort(ConnectionLostError("disconnect() was called"))
+        if supervisor is not None:
+            supervisor.stop(deadline)
+
     # It says by itself, and last, that its time is over. Who waits for it has a moment more, and goes without it only
     # where it needs a lock of ours: in a signal's handler.
-    shielded(lambda: supervisor.stop(deadline), Deadline((deadline.remaining() or 0.0) + _GRACE))
+    shielded(stop, Deadline((deadline.remaining() or 0.0) + _GRACE))

@@ -19,7 +19,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..config import host_and_port
-from ..deadline import Deadline
+from ..deadline import Deadline, start
 from ..errors import AnswerError, CertificateError, NetworkError, OneTradeError, detached
 from .credentials import Credentials
 from .stream import Stream
@@ -120,7 +120,7 @@ class Exchange:
             timer.name, timer.daemon = "onetrade-ws HTTP deadline", True
         try:
             if timer is not None:
-                timer.start()
+                start(timer)
             request = requests.Request(method, url, headers=dict(headers), data=content)
             answer = self._request(step, host, request, credentials, deadline, limit)
             # What was cut looks like an answer, when it was cut in its head.

@@ -45,8 +45,8 @@ class Heartbeat:
         self._read_up_to = read_up_to
         self._failed = failed
         self._stop = Flag()
-        # Guards that no two beats have one number. Reentrant: a signal handler may disconnect in the middle of it.
-        self._lock = threading.RLock()
+        # Guards that no two beats have one number.
+        self._lock = threading.Lock()
         self._beats = 0
         #: The number of the last beat that was answered.
         self.answers = 0

@@ -219,10 +219,10 @@ class OutgoingQueue:
         """
         with self._lock:
             if message in self._queue:
-                # In this order: where Ctrl-C comes between, it is left in the queue, and not sent.
+                # In this order: where Ctrl-C comes between, nobody waits in vain, and it is not sent.
                 with self._changed:
-                    message._cancelled, message._waits = True, False
                     self._changed.notify_all()
+                    message._cancelled, message._waits = True, False
                 self._queue.remove(message)
             return message._cancelled
 
@@ -394,8 +394,9 @@ class OutgoingQueue:
 
     def _settle_as(self, message: OutgoingMessage, status: MessageStatus) -> None:
         with self._changed:
-            message._status, message._waits = status, False
+            # In this order: where Ctrl-C comes between, nobody waits in vain.
             self._changed.notify_all()
+            message._status, message._waits = status, False
 
     def _log_given_up(self) -> None:
         # Not under _lock: a log handler of the program's may send.

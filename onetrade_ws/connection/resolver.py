@@ -7,6 +7,8 @@ import socket
 import threading
 from typing import Any, Optional, Sequence, Tuple
 
+from ..deadline import start
+
 Address = Tuple[int, int, int, str, Tuple[Any, ...]]
 
 
@@ -33,7 +35,7 @@ class LookUp:
                 )
                 self._sender.close()
             else:
-                threading.Thread(target=self._run, name="onetrade-ws resolver", daemon=True).start()
+                start(threading.Thread(target=self._run, name="onetrade-ws resolver", daemon=True))
         except BaseException:
             # There is no such address, or no thread left: nobody will call close().
             self._sender.close()

@@ -153,9 +153,20 @@ class Supervisor:
         link = self._link
         return None if link is None else link.heartbeat_round_trip
 
-    def start(self) -> None:
-        """Start the reader thread."""
+    def begin(self) -> bool:
+        """Begin this life and start the reader thread, unless it was stopped before.
+
+        :returns: False when another life has not ended
+        :raises RuntimeError: when there is no memory for a thread; :meth:`stop` ends what has begun
+        """
+        with self._lock:
+            if self._stop.is_set():
+                return True
+            if not self._lifecycle.begin(self):
+                return False
+        self._sign_in.begin()
         self._thread.start()
+        return True
 
     def join(self, deadline: Deadline) -> None:
         """Wait for the end of the reader thread, which says first that the life is over."""
@@ -163,10 +174,10 @@ class Supervisor:
 
     def stop(self, deadline: Deadline) -> None:
         """End this life. On any thread but the reader's; blocks at most until ``deadline``. Idempotent."""
-        self._lifecycle.move(self, CLOSING)
         with self._lock:
             self._stop.set()
             exchange, link = self._exchange, self._link
+        self._lifecycle.move(self, CLOSING)
         if exchange is not None:
             exchange.abort(ConnectionLostError("disconnect() was called"))
         if link is not None:

@@ -282,17 +282,18 @@ class EventStreams:
         try:
             for event_type in wanted:
                 buffer.subscriptions.append(self._observers.add(event_type, buffer.add))
-        except TypeError:
+            with self._lock:
+                forgotten = [other for other in self._buffers if other.forgotten]
+                self._buffers -= set(forgotten)
+                self._buffers.add(buffer)
+            buffer.finish(self._get_end)
+            for other in forgotten:
+                other.cancel()
+            return EventStream(self, buffer, timeout)
+        except BaseException:
+            # Ctrl-C, or what is no type of event.
             buffer.cancel()
             raise
-        with self._lock:
-            forgotten = [other for other in self._buffers if other.forgotten]
-            self._buffers -= set(forgotten)
-            self._buffers.add(buffer)
-        buffer.finish(self._get_end)
-        for other in forgotten:
-            other.cancel()
-        return EventStream(self, buffer, timeout)
 
     def wait(self, buffer: _Buffer, deadline: Deadline) -> None:
         """Block until there is something to say about ``buffer``, or the time is over."""
