@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from _thread import RLock
+from _thread import RLock, start_new_thread
 from concurrent.futures import Future
 from typing import Callable, Optional, TypeVar, Union
 
@@ -159,17 +159,11 @@ class Flag:
 
 
 def start(thread: threading.Thread) -> None:
-    """Start a thread, on the main thread, too: Ctrl-C stays Ctrl-C.
+    """Start a thread; where Ctrl-C comes meanwhile, it is started all the same.
 
     :raises RuntimeError: when there is no memory for it, or Python is about to end
     """
-    try:
-        thread.start()
-    except RuntimeError as error:
-        # Python's own waiting for the thread to begin makes this of a Ctrl-C that comes at some of its steps.
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise error.__context__ from None
-        raise
+    shielded(thread.start, Deadline(None))
 
 
 def shielded(work: Callable[[], T], deadline: Deadline) -> Optional[T]:
@@ -182,26 +176,38 @@ def shielded(work: Callable[[], T], deadline: Deadline) -> Optional[T]:
     if threading.current_thread() is not threading.main_thread() or sys.is_finalizing():
         return work()
     outcome: Future[T] = Future()
-    thread = threading.Thread(target=_run, args=(work, outcome), name="onetrade-ws shielded", daemon=True)
+    over = Flag()
+    thread = threading.Thread(
+        target=_run, args=(work, outcome, over), name="onetrade-ws shielded", daemon=True
+    )
     try:
-        start(thread)
+        # Where Ctrl-C comes while Thread.start() waits for the thread to begin, it never does.
+        start_new_thread(_start, (thread, work, outcome, over))
     except RuntimeError:
         # There is no memory for it, or Python is about to end.
         return work()
     try:
-        return outcome.result() if deadline.join(thread) else None
+        return outcome.result() if over.wait(deadline.remaining()) and deadline.join(thread) else None
     finally:
         # An error would hold the frame that holds it, here and below.
         del outcome
 
 
-def _run(work: Callable[[], T], outcome: Future[T]) -> None:
+def _start(thread: threading.Thread, work: Callable[[], T], outcome: Future[T], over: Flag) -> None:
+    try:
+        thread.start()
+    except RuntimeError:
+        _run(work, outcome, over)
+
+
+def _run(work: Callable[[], T], outcome: Future[T], over: Flag) -> None:
     try:
         outcome.set_result(work())
     except BaseException as error:  # noqa: BLE001 - raised where it is waited for
         outcome.set_exception(error)
     finally:
         del outcome
+        over.set()
 
 
 def in_words(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
@@ -35,9 +34,7 @@ def still_running(before: List[threading.Thread], timeout: float) -> List[thread
         thread for thread in started if thread.name.startswith("onetrade-ws") or not thread.daemon
     ]
     for thread in expected_to_end:
-        # One whose start was interrupted is listed for ever, and has never run.
-        with contextlib.suppress(RuntimeError):
-            thread.join(timeout)
+        thread.join(timeout)
     return [thread for thread in expected_to_end if thread.is_alive()]
 
 

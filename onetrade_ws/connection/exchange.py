@@ -131,9 +131,11 @@ class Exchange:
             # Or like a network failure.
             problem = self.aborted or error
         finally:
-            if timer is not None and timer.ident is not None:
+            if timer is not None:
+                # Before it has begun, too, where Ctrl-C came then.
                 timer.cancel()
-                timer.join()
+                if timer.ident is not None:
+                    timer.join()
             self._forget_connection()
         # Outside of the handler, whose exception has others behind it that quote the answer.
         raise detached(problem)

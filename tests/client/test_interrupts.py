@@ -280,12 +280,7 @@ def rescued(interrupted: Interrupted) -> Iterator[None]:
 
 
 def threads_of_clients() -> Set[str]:
-    # One whose start was interrupted is listed for ever, and has never run.
-    return {
-        each.name
-        for each in threading.enumerate()
-        if each.name.startswith("onetrade-ws ") and each.is_alive()
-    }
+    return {each.name for each in threading.enumerate() if each.name.startswith("onetrade-ws ")}
 
 
 def wait_until_no_threads(interrupted: Interrupted) -> None:
