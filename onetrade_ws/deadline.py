@@ -196,7 +196,7 @@ def shielded(work: Callable[[], T], deadline: Deadline) -> Optional[T]:
 def _start(thread: threading.Thread, work: Callable[[], T], outcome: Future[T], over: Flag) -> None:
     try:
         thread.start()
-    except RuntimeError:
+    except (RuntimeError, MemoryError):
         _run(work, outcome, over)
 
 
