@@ -27,7 +27,7 @@ test: lint types ## lint, types, every test in random order, branch coverage of 
 scorecard: venv-dev ## the scorecard alone, in small; ARGS="--row 7" for one row
 	$(venv_python) -m tests.scorecard $(ARGS)
 
-soak: venv-dev ## the scorecard with its full figures, and a thousand losses of a busy account; takes half an hour and more
+soak: venv-dev ## the scorecard with its full figures, and a thousand losses of a busy account; takes an hour
 	$(venv_python) -m tests.scorecard --full $(ARGS)
 	$(if $(strip $(ARGS)),,ONETRADE_TEST_CUTS=1000 $(venv_python) -m pytest $(pytest_options) -k cuts tests/client/test_resync.py)
 
