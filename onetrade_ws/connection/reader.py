@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple, Union
 
 from ..errors import ProtocolError
 from ..protocol.frames import HEARTBEAT_REPLY, Batch, CloseCode, Opcode
@@ -22,14 +22,18 @@ _OPCODES = frozenset(Opcode)
 _WAITED_FOR = 64 * 1024
 # So that the consumer of a flood begins before all of a chunk is cut, and is not given much more than it can hold.
 _PIECE = 64 * 1024
+# What is received of a message that is not cut is kept in blocks of at least so many bytes: one for each fragment would
+# take more than its bytes, and one for all would be copied as it grows, and be there twice.
+_BLOCK = 64 * 1024
 
 
 class FrameReader:
     """Reads messages and hands them on in batches: on the reader thread.
 
-    Plain frames it cuts out of the buffer itself: whole messages, not masked, within the limit. Every other frame it
-    leaves there to be read by websocket-client, once its header has been found to be allowed: nothing that is too
-    large is received first. It never decodes. The heartbeat's answer is swallowed here.
+    Plain frames it cuts out of the buffer: whole messages, not masked, within the limit. Of every other frame it looks
+    at the header first, so that nothing that is too large is received. Large frames and fragments it then puts
+    together; control frames it leaves to be read by websocket-client. It never decodes. The heartbeat's answer is
+    swallowed here.
 
     What breaks the protocol ends the reading with :exc:`.ProtocolError`. Where RFC 6455 leaves no choice and
     websocket-client does not look, it is stricter: frames that are masked, and control frames that are fragmented
@@ -70,9 +74,10 @@ class FrameReader:
         self._batches: List[Batch] = []
         # Where in the chunk what has been cut so far is handed on.
         self._piece_end = 0
-        # The message whose fragments are coming: its opcode, 0 when there is none, and what it has so far.
+        # The message whose fragments are coming: its opcode, 0 when there is none, what it has so far, and how much.
         self._fragmented: int = 0
-        self._fragments = bytearray()
+        self._blocks: List[Union[bytes, bytearray]] = []
+        self._length = 0
 
     # Called by websocket-client. The callback that it passes would read one message and call the app's handlers; on
     # an error it would log, close and wait. Reading from its public WebSocket object leaves all that to us.
@@ -175,28 +180,38 @@ class FrameReader:
             buffer.position = position
 
     def _read_other_frame(self, websocket: Any) -> None:
-        if not self._check_header():
+        opcode, fin, size, length = self._check_header()
+        if self._buffer.available < size + length:
             # It will be waited for: what came before it is not.
             self._hand_on()
+        if opcode & _CONTROL:
+            self._read_control_frame(websocket)
+            return
+        self._buffer.position += size
+        self._fragmented = self._fragmented or opcode
+        self._length += length
+        self._receive_blocks(length)
+        if fin:
+            self._end_message()
+
+    def _read_control_frame(self, websocket: Any) -> None:
         frame = websocket.recv_frame()
-        opcode, data = frame.opcode, bytes(frame.data)
-        if opcode == Opcode.PING:
+        data = bytes(frame.data)
+        if frame.opcode == Opcode.PING:
             websocket.pong(data)
-        elif opcode == Opcode.CLOSE:
+        elif frame.opcode == Opcode.CLOSE:
             self._close(data)
-        elif opcode != Opcode.PONG:
-            self._add_fragment(opcode, data, bool(frame.fin))
 
-    def _check_header(self) -> bool:
-        """Look at the next frame's header before websocket-client receives the frame.
+    def _check_header(self) -> Tuple[int, bool, int, int]:
+        """Look at the next frame's header, which stays in the buffer.
 
-        :returns: whether the whole frame has been received
+        :returns: its opcode, whether it is a message's last, and how many bytes header and payload have
         :raises ProtocolError: when it is not allowed
         """
         buffer = self._buffer
         self._receive_at_least(2)
         first, length = buffer.chunk[buffer.position], buffer.chunk[buffer.position + 1]
-        opcode, fin = first & 0x0F, first & _FIN
+        opcode, fin = first & 0x0F, bool(first & _FIN)
         if first & _RESERVED:
             raise ProtocolError(CloseCode.PROTOCOL_ERROR, "a reserved bit is set in a frame")
         if opcode not in _OPCODES:
@@ -215,26 +230,32 @@ class FrameReader:
             self._receive_at_least(size)
             length = int.from_bytes(buffer.chunk[buffer.position + 2 : buffer.position + size], "big")
         # A control frame may come between the fragments of a message, and is not part of it.
-        if not opcode & _CONTROL and len(self._fragments) + length > self._limit:
+        if not opcode & _CONTROL and self._length + length > self._limit:
             raise ProtocolError(
                 CloseCode.MESSAGE_TOO_BIG, f"a message of more than {self._limit} bytes (max_message_size)"
             )
-        return buffer.available >= size + length
+        return opcode, fin, size, length
 
     def _receive_at_least(self, size: int) -> None:
         while self._buffer.available < size:
             self._hand_on()
             self._buffer.more()
 
-    def _add_fragment(self, opcode: int, data: bytes, fin: bool) -> None:
-        self._fragmented = self._fragmented or opcode
-        if not fin:
-            self._fragments += data
-            return
-        opcode, self._fragmented = self._fragmented, 0
-        if self._fragments:
-            data = bytes(self._fragments + data)
-            self._fragments = bytearray()
+    def _receive_blocks(self, length: int) -> None:
+        blocks = self._blocks
+        while length:
+            data = self._buffer.recv(length)
+            length -= len(data)
+            if len(data) >= _BLOCK:
+                blocks.append(data)
+                continue
+            if not blocks or len(blocks[-1]) >= _BLOCK:
+                blocks.append(bytearray())
+            blocks[-1] += data
+
+    def _end_message(self) -> None:
+        opcode, data = self._fragmented, b"".join(self._blocks)
+        self._fragmented, self._blocks, self._length = 0, [], 0
         if opcode == Opcode.TEXT:
             if data == HEARTBEAT_REPLY:
                 self._on_heartbeat_reply()

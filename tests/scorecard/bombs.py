@@ -211,6 +211,10 @@ def bombs(limit: int) -> Dict[str, Bomb]:
             error=ConnectionStalledError,
         ),
         "fragments of one message without end": Bomb(in_the_stream(_begun, _fragment), error=ProtocolError),
+        "a fragment of the limit, and no other": Bomb(
+            in_the_stream(framing.frame(_TEXT, b"x" * limit, fin=False), b""),
+            error=ConnectionStalledError,
+        ),
         "fragments of a byte without end": Bomb(in_the_stream(_begun, _small_fragments)),
         "empty fragments without end": Bomb(in_the_stream(_begun, _empty_fragments)),
         "a close frame of 1 GB": Bomb(
