@@ -276,7 +276,8 @@ class OneTradeClient:
         Idempotent, and legal inside a callback: it then does not wait for the callbacks, which end after it. HTTP calls
         under way on other threads (:meth:`candles`, :meth:`answer_requote`) end, too, and raise. :meth:`connect` works
         again afterwards. Messages that wait stay queued. What has begun goes on by itself when Ctrl-C ends the call.
-        In a signal's handler it may take a second longer, and go on when the interrupted call does.
+        In a signal's handler that has interrupted another call it may take its timeout and a second, and the rest
+        happens when that call goes on.
 
         :param timeout: seconds after which it returns all the same; a callback that takes longer is left behind, and
             what the server sent after its event then reaches :attr:`account`, but no callback (unless
@@ -285,7 +286,9 @@ class OneTradeClient:
         deadline = Deadline(timeout)
         life = self._dispatcher.life
         self._connection.disconnect(deadline)
-        self._finish_delivery(life, deadline)
+        # Else a signal's handler has interrupted what this needs: the life ends, and delivers, when that goes on.
+        if self.state is ConnectionState.CLOSED:
+            self._finish_delivery(life, deadline)
 
     def _finish_delivery(self, life: int, deadline: Deadline) -> None:
         if not self._dispatcher.finish(life, deadline):
@@ -492,6 +495,7 @@ class OneTradeClient:
         """Run callbacks on this thread: with ``dispatch="manual"``, from the host's timer or loop.
 
         Legal inside a callback, as a dialog that it opens may run the host's timers: what comes next is delivered.
+        Where Ctrl-C ends it, the event that was being delivered may not have reached every callback.
 
         :param max_seconds: seconds after which no further event is begun
         :param timeout: seconds to wait for the first event; None: until there is one, or the client has ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -109,8 +110,9 @@ class Condition(RLock):  # type: ignore[misc]  # final in typeshed alone
 
     The standard library's enters and leaves its ``with`` block by a few steps of Python. Where a signal's handler
     raises between them, the lock stays held, and whoever wants it next hangs: the threads of the connection, and then
-    ``disconnect()``. This one does it in a single step, as a lock by itself does. It is reentrant, for a signal's
-    handler may disconnect in the middle of anything.
+    ``disconnect()``. This one does it in a single step, as a lock by itself does, from Python 3.10 on: before, Ctrl-C
+    can come between a block and its end. It is reentrant, for a signal's handler may disconnect in the middle of
+    anything.
     """
 
     def __init__(self) -> None:
@@ -180,11 +182,13 @@ def shielded(work: Callable[[], T], deadline: Deadline) -> Optional[T]:
     thread = threading.Thread(
         target=_run, args=(work, outcome, over), name="onetrade-ws shielded", daemon=True
     )
-    try:
+    started = False
+    # There may be no memory for it, or Python is about to end.
+    with contextlib.suppress(RuntimeError, MemoryError):
         # Where Ctrl-C comes while Thread.start() waits for the thread to begin, it never does.
         start_new_thread(_start, (thread, work, outcome, over))
-    except RuntimeError:
-        # There is no memory for it, or Python is about to end.
+        started = True
+    if not started:
         return work()
     try:
         return outcome.result() if over.wait(deadline.remaining()) and deadline.join(thread) else None
@@ -194,9 +198,11 @@ def shielded(work: Callable[[], T], deadline: Deadline) -> Optional[T]:
 
 
 def _start(thread: threading.Thread, work: Callable[[], T], outcome: Future[T], over: Flag) -> None:
-    try:
+    started = False
+    with contextlib.suppress(RuntimeError, MemoryError):
         thread.start()
-    except (RuntimeError, MemoryError):
+        started = True
+    if not started:
         _run(work, outcome, over)
 
 

@@ -130,6 +130,20 @@ class Directory:
         return self.symbols[symbol].id
 
     def _ask(self, deadline: Deadline) -> None:
+        mine = _Request()
+        # Not in a "finally": it may be the end itself that Ctrl-C interrupts, and would not be made up for.
+        try:
+            if not self._is_told_to_another(mine, deadline):
+                self.put(self._load(deadline))
+                mine.is_told = True
+            self._end(mine)
+        except BaseException as error:
+            mine.error = copy.copy(error) if isinstance(error, OneTradeError) else None
+            self._end(mine)
+            raise
+
+    def _is_told_to_another(self, mine: _Request, deadline: Deadline) -> bool:
+        """Wait for the request that is under way; where there is none, it is ``mine`` from now on."""
         with self._changed:
             while self._request is not None:
                 theirs = self._request
@@ -137,24 +151,20 @@ class Directory:
                     # There is no time to ask either; what asks knows how to say so.
                     break
                 if theirs.is_told:
-                    return
+                    return True
                 # Theirs may have been a shorter time.
                 if theirs.error is not None and not isinstance(theirs.error, NetworkError):
                     raise copy.copy(theirs.error)
-            mine = _Request()
             self._request = self._request or mine
-        try:
-            self.put(self._load(deadline))
-            mine.is_told = True
-        except OneTradeError as error:
-            mine.error = copy.copy(error)
-            raise
-        finally:
-            with self._changed:
-                mine.is_over = True
-                if self._request is mine:
-                    self._request = None
-                self._changed.notify_all()
+        return False
+
+    def _end(self, mine: _Request) -> None:
+        # Any number of times.
+        with self._changed:
+            mine.is_over = True
+            if self._request is mine:
+                self._request = None
+            self._changed.notify_all()
 
     def _wait_for(self, request: _Request, deadline: Deadline) -> bool:
         # Requires holding _changed.

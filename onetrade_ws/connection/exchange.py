@@ -62,8 +62,8 @@ class Exchange:
     def __init__(self, context: Optional[ssl.SSLContext], tunnel: Optional[Tunnel] = None) -> None:
         self._context = context
         self._tunnel = tunnel
-        # Guards everything below. Reentrant: a signal handler may disconnect in the middle of it.
-        self._lock = threading.RLock()
+        # Guards everything below.
+        self._lock = threading.Lock()
         # The connection of the request under way: being made, or made. The second descriptor of a made one stays
         # valid whatever TLS wraps around the first.
         self._stream: Optional[Stream] = None
@@ -134,8 +134,7 @@ class Exchange:
             if timer is not None:
                 # Before it has begun, too, where Ctrl-C came then.
                 timer.cancel()
-                if timer.ident is not None:
-                    timer.join()
+                Deadline(None).join(timer)
             self._forget_connection()
         # Outside of the handler, whose exception has others behind it that quote the answer.
         raise detached(problem)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Optional, Tuple
 
+import attrs
+
 from ..config import Settings, host_and_port
 from ..deadline import Condition, Deadline
 from ..errors import AuthenticationError, NetworkError, detached
@@ -16,6 +18,14 @@ from .session import log_in
 _REMEMBERED = 10
 
 
+@attrs.define(eq=False)
+class _Login:
+    """That somebody logs in, and what came of it."""
+
+    fresh: Optional[Credentials] = None
+    refused: Optional[AuthenticationError] = None
+
+
 class SignIn:
     """Logs in where an API key was given, when it is needed. Every method on any thread."""
 
@@ -24,7 +34,7 @@ class SignIn:
         # Guards the next seven, and that one thread logs in at a time, for two logins could give two sessions. The
         # others wait on it, up to their deadlines.
         self._changed = Condition()
-        self._logging_in = False
+        self._login: Optional[_Login] = None
         # How many logins have ended, and which refusal the last one ended with.
         self._logins = 0
         self._refused: Optional[AuthenticationError] = None
@@ -93,11 +103,31 @@ class SignIn:
 
     def _log_in(self, old: Optional[Credentials], exchange: Exchange, deadline: Deadline) -> Credentials:
         exchange.on_abort = self._wake
+        mine = _Login()
+        # Not in a "finally": it may be the end itself that Ctrl-C interrupts, and would not be made up for.
+        try:
+            credentials = self._await_turn(mine, old, exchange, deadline)
+            if credentials is None:
+                credentials = mine.fresh = log_in(self._settings, exchange, deadline)
+            self._end(mine)
+        except BaseException as error:
+            mine.refused = copy.copy(error) if isinstance(error, AuthenticationError) else None
+            self._end(mine)
+            raise
+        return credentials
+
+    def _await_turn(
+        self, mine: _Login, old: Optional[Credentials], exchange: Exchange, deadline: Deadline
+    ) -> Optional[Credentials]:
+        """Wait for the login that is under way.
+
+        :returns: the credentials that there are then; None where there are none, and the next login is ``mine``
+        """
         with self._changed:
             # What the one that is under way ends with.
-            shared = self._logins + 1 if self._logging_in else 0
+            shared = self._logins + 1 if self._login is not None else 0
             waited = deadline.wait_for(
-                self._changed, lambda: not self._logging_in or exchange.aborted is not None
+                self._changed, lambda: self._login is None or exchange.aborted is not None
             )
             if exchange.aborted is not None:
                 raise detached(exchange.aborted)
@@ -108,24 +138,20 @@ class SignIn:
             if self._refused is not None and shared == self._logins:
                 # Another attempt would get the same answer.
                 raise copy.copy(self._refused)
-            self._logging_in = True
-        fresh: Optional[Credentials] = None
-        refused: Optional[AuthenticationError] = None
-        try:
-            fresh = log_in(self._settings, exchange, deadline)
-            return fresh
-        except AuthenticationError as error:
-            refused = copy.copy(error)
-            raise
-        finally:
-            with self._changed:
-                self._logging_in = False
+            self._login = mine
+        return None
+
+    def _end(self, mine: _Login) -> None:
+        # Any number of times, also where it was never its turn.
+        with self._changed:
+            if self._login is mine:
                 self._logins += 1
-                self._refused = refused
-                if fresh is not None:
+                self._refused = mine.refused
+                if mine.fresh is not None:
                     self._earlier = (self.credentials, *self._earlier)[:_REMEMBERED]
-                    self.credentials, self._usable, self._spent = fresh, True, False
-                self._changed.notify_all()
+                    self.credentials, self._usable, self._spent = mine.fresh, True, False
+                self._login = None
+            self._changed.notify_all()
 
     def _wake(self) -> None:
         with self._changed:

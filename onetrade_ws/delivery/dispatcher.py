@@ -229,18 +229,22 @@ class Dispatcher:
             raise CallbackThreadError(
                 "pump()", 'it goes with dispatch="manual"; this client has a thread for it'
             )
-        self._enter("pump()")
+        # Inside a callback the outer one goes on.
+        depth = self._depth if self.is_delivering_here() else 0
+        # Not in a "finally": it may be the end itself that Ctrl-C interrupts, and would not be made up for.
         try:
+            self._enter("pump()")
             before = sum(self.delivered.values())
             self._take(Deadline(timeout))
             budget = Deadline(max_seconds)
             while self._step(budget) or (not budget.expired and self._take(Deadline(0))):
                 pass
-            return sum(self.delivered.values()) - before
-        finally:
-            # What the host does until it pumps again says nothing about callbacks.
-            self._got_at = None
-            self._leave()
+            begun = sum(self.delivered.values()) - before
+            self._leave(depth)
+        except BaseException:
+            self._leave(depth)
+            raise
+        return begun
 
     @property
     def _has_taken(self) -> bool:
@@ -277,10 +281,15 @@ class Dispatcher:
             self._deliverer = current
             self._depth += 1
 
-    def _leave(self) -> None:
+    def _leave(self, depth: int) -> None:
+        # Any number of times, also where it was not entered.
         with self._condition:
-            self._depth -= 1
-            if self._depth == 0:
+            if not self.is_delivering_here():
+                return
+            # What the host does until it pumps again says nothing about callbacks.
+            self._got_at = None
+            self._depth = depth
+            if depth == 0:
                 self._deliverer = None
 
     # -- delivering: on the thread that entered -------------------------------------------------------------

@@ -67,7 +67,7 @@ class ObserverRegistry:
 
         :raises TypeError: when either is of a wrong kind
         """
-        event_type = _checked(event_type)
+        event_type = checked(event_type)
         if not callable(callback):
             raise TypeError(f"a callback must be callable, not {type(callback).__name__}")
         with self._lock:
@@ -83,7 +83,7 @@ class ObserverRegistry:
         :returns: whether it was called so far
         :raises TypeError: when the event type is of a wrong kind
         """
-        event_type = _checked(event_type)
+        event_type = checked(event_type)
         with self._lock:
             callbacks = self._callbacks.get(event_type, ())
             if not _contains(callbacks, callback):
@@ -124,7 +124,11 @@ def _contains(callbacks: Tuple[Callback, ...], callback: Callback) -> bool:
     return any(same(other, callback) for other in callbacks)
 
 
-def _checked(event_type: Optional[EventType]) -> Optional[EventType]:
+def checked(event_type: Optional[EventType]) -> Optional[EventType]:
+    """A type of events as it is known here.
+
+    :raises TypeError: when it is none
+    """
     if event_type is None or isinstance(event_type, ClientEventType):
         return event_type
     if isinstance(event_type, str) and event_type:

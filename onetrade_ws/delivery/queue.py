@@ -50,8 +50,8 @@ class EventQueue:
         self._limit = limit
         self._mark = min(_HIGH_WATER, limit // 2)
         self._keys = RecordKeys(price_columns)
-        # Guards everything below. Reentrant: a signal handler may disconnect in the middle of it.
-        self._lock = threading.RLock()
+        # Guards everything below.
+        self._lock = threading.Lock()
         # What waits: its cost in bytes, and how many messages of a batch have been taken already, which are in memory
         # and counted until the last one has been.
         self._waiting: Deque[Tuple[Union[Batch, Event, Round], int, int]] = deque()

@@ -6,14 +6,14 @@ import threading
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple, Type
+from typing import Callable, Deque, Dict, Optional, Sequence, Tuple, Type
 
 from ..deadline import Condition, Deadline
 from ..errors import CallbackThreadError, NotConnectedError, SlowConsumerError, WaitTimeoutError, detached
 from ..protocol.enums import EventMessageType
 from ..protocol.events import ConnectionState, Event, EventType, StateChange
 from .dispatcher import Dispatcher
-from .observers import ObserverRegistry, Subscription
+from .observers import ObserverRegistry, checked
 
 Where = Callable[[Event], object]
 
@@ -22,7 +22,15 @@ class _Buffer:
     """Where the dispatcher puts events for one iterator. It holds no reference to the iterator, so that one that is
     forgotten is collected and unsubscribed."""
 
-    def __init__(self, limit: int, count_merged: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        observers: ObserverRegistry,
+        wanted: Sequence[Optional[EventType]],
+        limit: int,
+        count_merged: Callable[[int], None],
+    ) -> None:
+        self._observers = observers
+        self._wanted = wanted
         self._count_merged = count_merged
         # Guards everything below. Waited on by the iterator.
         self.condition = Condition()
@@ -30,10 +38,13 @@ class _Buffer:
         self.end: Optional[StateChange] = None
         self.overflowed = False
         self.closed = False
-        self.subscriptions: List[Subscription] = []
         #: Set when the iterator has been let go of.
         self.forgotten = False
         self._limit = limit
+
+    def subscribe(self) -> None:
+        for event_type in self._wanted:
+            self._observers.add(event_type, self.add)
 
     def add(self, event: Event) -> None:
         """The observer. On the thread that delivers; never blocks."""
@@ -48,8 +59,9 @@ class _Buffer:
             self.condition.notify_all()
 
     def cancel(self) -> None:
-        for subscription in self.subscriptions:
-            subscription.cancel()
+        # However far it came with subscribing.
+        for event_type in self._wanted:
+            self._observers.remove(event_type, self.add)
         with self.condition:
             self.closed = True
             self.condition.notify_all()
@@ -277,11 +289,10 @@ class EventStreams:
 
     def open(self, event_types: Sequence[Optional[EventType]], timeout: Optional[float]) -> EventStream:
         """An iterator over the events of these types; None among them, or none at all, for everything."""
-        buffer = _Buffer(self.limit, self._count_merged)
-        wanted = [None] if None in event_types or not event_types else list(event_types)
+        wanted = [None] if None in event_types or not event_types else [checked(each) for each in event_types]
+        buffer = _Buffer(self._observers, wanted, self.limit, self._count_merged)
         try:
-            for event_type in wanted:
-                buffer.subscriptions.append(self._observers.add(event_type, buffer.add))
+            buffer.subscribe()
             with self._lock:
                 forgotten = [other for other in self._buffers if other.forgotten]
                 self._buffers -= set(forgotten)
@@ -291,7 +302,7 @@ class EventStreams:
                 other.cancel()
             return EventStream(self, buffer, timeout)
         except BaseException:
-            # Ctrl-C, or what is no type of event.
+            # Ctrl-C.
             buffer.cancel()
             raise
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
-import inspect
 import itertools
 import os
 import random
 import signal
-import sys
 import threading
 from datetime import datetime, timedelta, timezone
-from types import FrameType
-from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Set, Tuple
 
 import pytest
 
@@ -24,16 +20,13 @@ from onetrade_ws import (
     EventMessageType,
     MessageStatus,
     OneTradeClient,
-    OneTradeError,
 )
 from onetrade_ws.deadline import Deadline
 from onetrade_ws.simulator import Simulator
 from tests.client.background import Background
 from tests.client.conftest import MakeClient
 from tests.client.conversation import TIMEOUT, catch_up, connect, texts
-
-# Where a signal's handler may run: at the beginning of each Python function, and after each call.
-_STEPS = ("call", "return", "c_return")
+from tests.interrupted import Interrupted
 
 SYMBOL = 1
 _FROM = datetime(2026, 7, 1, tzinfo=timezone.utc)
@@ -41,65 +34,6 @@ _TO = _FROM + timedelta(hours=1)
 _numbers = itertools.count()
 _SUBSCRIBE = f'{{"type":"{EventMessageType.MARKET_SUBSCRIBE_SYMBOL.value}","data":{SYMBOL}}}'
 _UNSUBSCRIBE = f'{{"type":"{EventMessageType.MARKET_UNSUBSCRIBE_SYMBOL.value}","data":{SYMBOL}}}'
-
-
-def ctrl_c() -> None:
-    raise KeyboardInterrupt
-
-
-class Interrupted:
-    """Makes a call on this thread, and lets a signal's handler run at a step of it.
-
-    :param number: of the step, from 0; None: at none
-    :param handler: what runs there
-    """
-
-    def __init__(self, number: Optional[int] = None, handler: Callable[[], None] = ctrl_c) -> None:
-        self._number = number
-        self._handler = handler
-        #: How many steps there were.
-        self.steps = 0
-        #: Where it came; empty when it did not.
-        self.where = ""
-
-    def call(self, what: Callable[[], Any]) -> None:
-        # What it calls when it collects, no error gets out of either.
-        gc.disable()
-        sys.setprofile(self._profile)
-        try:
-            what()
-        except KeyboardInterrupt:
-            if self._handler is not ctrl_c:
-                raise
-        except OneTradeError:
-            pass
-        finally:
-            sys.setprofile(None)
-            gc.enable()
-
-    def _profile(self, frame: FrameType, event: str, function: Any) -> None:
-        # A generator that is given up in its middle is called and "returns" when it dies.
-        in_generator = event != "c_return" and frame.f_code.co_flags & inspect.CO_GENERATOR
-        if event in _STEPS and not in_generator and not is_dying(frame):
-            self.steps += 1
-            if self.steps - 1 == self._number:
-                code = frame.f_code
-                name = code.co_name if function is None or event != "c_return" else function.__qualname__
-                self.where = f"{event} of {name} ({code.co_filename}:{frame.f_lineno})"
-                sys.setprofile(None)
-                self._handler()
-
-
-def is_dying(frame: Optional[FrameType]) -> bool:
-    """Whether an object's end has called this: Python itself lets no error out of it."""
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name == "__del__" or (
-            code.co_name in ("remove", "_remove", "__call__") and "weakref" in code.co_filename
-        ):
-            return True
-        frame = frame.f_back
-    return False
 
 
 def to_try(whole: Interrupted) -> Iterable[int]:
