@@ -106,7 +106,6 @@ class Dispatcher:
         self._lives = 0
         self._thread: Optional[threading.Thread] = None
         self._deliverer: Optional[threading.Thread] = None
-        self._depth = 0
         self._discarding = False
 
     @property
@@ -205,7 +204,6 @@ class Dispatcher:
                 # connect() may have been called since: then this thread goes on.
                 if self._queue.is_exhausted:
                     self._thread = self._deliverer = None
-                    self._depth = 0
                     self._condition.notify_all()
                     break
         if self._discarding:
@@ -230,7 +228,7 @@ class Dispatcher:
                 "pump()", 'it goes with dispatch="manual"; this client has a thread for it'
             )
         # Inside a callback the outer one goes on.
-        depth = self._depth if self.is_delivering_here() else 0
+        nested = self.is_delivering_here()
         # Not in a "finally": it may be the end itself that Ctrl-C interrupts, and would not be made up for.
         try:
             self._enter("pump()")
@@ -240,9 +238,9 @@ class Dispatcher:
             while self._step(budget) or (not budget.expired and self._take(Deadline(0))):
                 pass
             begun = sum(self.delivered.values()) - before
-            self._leave(depth)
+            self._leave(nested)
         except BaseException:
-            self._leave(depth)
+            self._leave(nested)
             raise
         return begun
 
@@ -279,17 +277,15 @@ class Dispatcher:
                     call, "another thread delivers events now, and callbacks belong to one"
                 )
             self._deliverer = current
-            self._depth += 1
 
-    def _leave(self, depth: int) -> None:
+    def _leave(self, nested: bool) -> None:
         # Any number of times, also where it was not entered.
         with self._condition:
             if not self.is_delivering_here():
                 return
             # What the host does until it pumps again says nothing about callbacks.
             self._got_at = None
-            self._depth = depth
-            if depth == 0:
+            if not nested:
                 self._deliverer = None
 
     # -- delivering: on the thread that entered -------------------------------------------------------------

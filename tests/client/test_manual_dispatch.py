@@ -346,10 +346,15 @@ def test_an_error_does_not_come_out_of_the_pump(manual_client: OneTradeClient, s
 # -- other threads ------------------------------------------------------------------------------------------
 
 
-def test_one_thread_pumps_at_a_time(manual_client: OneTradeClient, simulator: Simulator) -> None:
+@pytest.mark.parametrize("nested", [False, True], ids=["", "after_a_nested_pump"])
+def test_one_thread_pumps_at_a_time(
+    manual_client: OneTradeClient, simulator: Simulator, nested: bool
+) -> None:
     refusals: List[CallbackThreadError] = []
 
     def let_others_try(event: Event) -> None:
+        if nested:
+            manual_client.pump()
         for call in (
             manual_client.pump,
             lambda: manual_client.wait(TIMEOUT),
