@@ -353,13 +353,15 @@ def test_more_objects_than_can_be_remembered_while_it_is_loaded(
         gate.closed = False
         with client.expect(ClientEventType.RESYNCED, timeout=TIMEOUT) as resynced:
             gate.opened.set()
-        assert [event.type for event in said] == [
+        # Where the next load begins before the end of the first is delivered, that is not said.
+        failed = [event for event in said if event.type is ClientEventType.RESYNC_FAILED]
+        assert [event.type for event in said if event not in failed] == [
             ClientEventType.RESYNCING,
-            ClientEventType.RESYNC_FAILED,
             ClientEventType.RESYNCING,
             ClientEventType.RESYNCED,
         ]
-        assert isinstance(said[1].data, DecodeError)
+        assert failed in ([], [said[1]])
+        assert all(isinstance(event.data, DecodeError) for event in failed)
         assert resynced.event.data.started_at == until[0]
         current(client)
         agree(client, simulator)
