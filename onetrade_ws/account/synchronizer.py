@@ -236,7 +236,7 @@ class Synchronizer:
             return self._delay(error, attempts)
         except Exception:
             # It may be of the program's own making. Nobody is to wait for ever for what a thread that has ended loads.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 logger.exception("the reconnect policy failed; loading again in %.0f s", _PATIENCE)
             return _PATIENCE
 
@@ -259,7 +259,7 @@ class Synchronizer:
 
     def _log(self, error: OneTradeError, patience: Optional[float]) -> None:
         # A log handler of the program's that raises must not cost the thread.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(BaseException):
             if isinstance(error, NotFoundError):
                 if not self._said_not_offered:
                     self._said_not_offered = True
@@ -286,7 +286,7 @@ def _outcome(fetch: Callable[[], Snapshot], number: int) -> Load:
         problem = detached(error)
     except Exception as error:
         # A bug of ours. The mirror must not be taken for current.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(BaseException):
             logger.exception("loading the account failed for a reason of its own")
         problem = OneTradeError(type(error).__name__)
     return Load(number, error=problem, is_over=True)
@@ -300,7 +300,7 @@ def _log_loaded(missing: Sequence[str], had_failed: bool) -> None:
     """
     :param missing: what the server does not offer, and has not been logged
     """
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(BaseException):
         if had_failed:
             logger.info("the account has been loaded")
         if missing:

@@ -120,7 +120,7 @@ class Exchange:
             timer.name, timer.daemon = "onetrade-ws HTTP deadline", True
         try:
             if timer is not None:
-                start(timer)
+                _start(timer, step, host)
             request = requests.Request(method, url, headers=dict(headers), data=content)
             answer = self._request(step, host, request, credentials, deadline, limit)
             # What was cut looks like an answer, when it was cut in its head.
@@ -356,6 +356,17 @@ def _pool_classes(open_connection: Any, reveal: Callable[[bytes], bytes], limit:
         ConnectionCls = Https
 
     return {"http": HttpPool, "https": HttpsPool}
+
+
+def _start(timer: threading.Timer, step: str, host: str) -> None:
+    try:
+        start(timer)
+    except (RuntimeError, MemoryError):
+        pass
+    else:
+        return
+    # The process has none left; it may have some later.
+    raise NetworkError(step, host, "there is no thread left for it")
 
 
 def _body(response: requests.Response, enough: int) -> bytes:

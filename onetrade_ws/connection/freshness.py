@@ -106,7 +106,7 @@ class Freshness:
             data = Stale(started_at=self._started_at, symbol_ids=self._symbol_ids)
             self._announce(Event(ClientEventType.STALE, data, time.time()))
         # A log handler of the program's that raises must not cost the connection.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(BaseException):
             logger.warning(
                 "no quote for %g s; symbols subscribed to: %d", self._stale_after, len(data.symbol_ids)
             )

@@ -94,10 +94,10 @@ class Heartbeat:
         except OneTradeError:
             # The connection is gone; the reader sees the same and says why.
             return
-        except Exception as error:
+        except BaseException as error:
             # A bug of ours. A connection without a heartbeat must not go on.
             self._failed(ConnectionStalledError(f"the heartbeat failed ({type(error).__name__})", 0.0))
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 logger.exception("the heartbeat thread failed for a reason of its own")
 
     def note_beat(self) -> None:

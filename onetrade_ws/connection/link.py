@@ -299,10 +299,10 @@ class Link:
         except OneTradeError:
             # The connection is gone; the reader sees the same and says why.
             return
-        except Exception as error:
+        except BaseException as error:
             # There is no memory for another thread, or a bug of ours.
             self._stream.abort(ConnectionStalledError(f"opening it failed ({type(error).__name__})", 0.0))
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 logger.exception("opening the connection failed for a reason of its own")
 
     # -- loading the account --------------------------------------------------------------------------------

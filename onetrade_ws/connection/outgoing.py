@@ -323,7 +323,7 @@ class OutgoingQueue:
             doubtful = self._settle()
         if doubtful:
             # A log handler of the program's that raises must not cost the thread.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 logger.warning(
                     "the connection ended with messages on their way (%d): the server may have them or not",
                     doubtful,

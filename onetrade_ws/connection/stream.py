@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .proxy import Tunnel
 
 _CHUNK = 256 * 1024
+# RFC 8446, 5.1: what a TLS record holds at most.
+_RECORD = 16 * 1024
 _HEAD_LIMIT = 64 * 1024
 _LONGEST_SELECT = 86400.0
 _LONGEST_USER_TIMEOUT = 2**31 - 1
@@ -44,9 +46,7 @@ _MOMENT = 0.5
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
 
 # What the system says of a connection that is over: nothing more will come but what has come.
-_THE_PEER_HAS_GONE = frozenset(
-    {errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ESHUTDOWN, errno.ENOTCONN}
-)
+_OVER = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ESHUTDOWN, errno.ENOTCONN})
 
 _Socket = Union[socket.socket, ssl.SSLSocket]
 _Waitable = Union[_Socket, LookUp]
@@ -97,9 +97,7 @@ class Stream:
         self._tunnel = tunnel
         self._sock: Optional[_Socket] = None
         self._error: Optional[OneTradeError] = None
-        #: When it came to that nothing can be written any more, though what has come can still be read, on the
-        #: monotonic clock; None: it can.
-        self.write_failed_at: Optional[float] = None
+        # Why nothing can be written any more, though what has come can still be read.
         self._write_error: Optional[OneTradeError] = None
         self._finished = False
         self._closed = False
@@ -465,8 +463,9 @@ class Stream:
                 raise self._write_error
             try:
                 if isinstance(sock, ssl.SSLSocket):
+                    # One record: of several it would not be known how many have gone when the rest cannot.
                     with self._tls_lock:
-                        return sock.send(view)
+                        return sock.send(view[:_RECORD])
                 return sock.send(view)
             except (BlockingIOError, ssl.SSLWantWriteError):
                 self._wait_to_write(sock, selectors.EVENT_WRITE, deadline)
@@ -478,11 +477,10 @@ class Stream:
                 continue
             except OSError as error:
                 problem = self._loss(error)
-                if isinstance(error, ssl.SSLError) or error.errno not in _THE_PEER_HAS_GONE:
+                if not _the_peer_has_gone(error):
                     raise self._fail(problem) from None
                 # What it said before may lie here unread: the reader finds the end by itself.
                 self._write_error = problem
-                self.write_failed_at = time.monotonic()
                 self.on_failure()
                 raise problem from None
 
@@ -603,6 +601,14 @@ class Stream:
     def fileno(self) -> int:
         """The descriptor of the connection."""
         return -1 if self._sock is None else self._sock.fileno()
+
+
+def _the_peer_has_gone(error: OSError) -> bool:
+    if isinstance(error, ssl.SSLError):
+        # The system has refused to write, of which OpenSSL does not say why: by Python's version it is the one or the
+        # other (gh-115627, gh-127257).
+        return isinstance(error, ssl.SSLEOFError) or error.errno == ssl.SSL_ERROR_SYSCALL
+    return error.errno in _OVER
 
 
 def _words(error: OSError) -> str:

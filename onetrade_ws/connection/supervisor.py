@@ -197,9 +197,10 @@ class Supervisor:
             pass
         except OneTradeError as error:
             self.reason = detached(error)
-        except Exception as error:
-            # A log handler of the program's, or a bug of ours. Nobody must wait for a thread that is gone.
-            with contextlib.suppress(Exception):
+        except BaseException as error:
+            # A log handler of the program's, which may raise SystemExit, too, or a bug of ours. Nobody must wait for a
+            # thread that is gone.
+            with contextlib.suppress(BaseException):
                 logger.exception("the reader thread failed for a reason of its own")
             self.reason = ReconnectFailedError(self.attempts, OneTradeError(type(error).__name__))
         if isinstance(self.reason, SessionInUseError):
@@ -406,7 +407,7 @@ class Supervisor:
                 ),
             )
         # A log handler of the program's that raises must not cost the connection.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(BaseException):
             logger.info("connected to %s", self._settings.host)
 
     def _say(self, event_type: ClientEventType, data: object) -> None:

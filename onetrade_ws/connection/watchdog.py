@@ -80,8 +80,8 @@ class Watchdog:
                 # Every thread is woken a little late.
                 if late > self._timeout / 10:
                     not_before = woken + min(late, self._timeout)
-        except Exception as error:
+        except BaseException as error:
             # A bug of ours. A connection that nobody watches must not go on.
             self._stalled(ConnectionStalledError(f"the watchdog failed ({type(error).__name__})", 0.0))
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 logger.exception("the watchdog thread failed for a reason of its own")

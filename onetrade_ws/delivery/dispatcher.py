@@ -208,7 +208,7 @@ class Dispatcher:
                     break
         if self._discarding:
             # A log handler of the program's may raise.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 logger.warning(
                     "a callback has not returned in time; what waited behind it reached the mirror alone"
                 )
@@ -298,8 +298,8 @@ class Dispatcher:
         """
         try:
             return self._advance(budget)
-        except Exception as error:  # noqa: BLE001 - logged
-            _log_failure(error)
+        except BaseException as error:  # noqa: BLE001 - judged
+            self._judge_failure(error)
             return True
 
     def _advance(self, budget: Optional[Deadline]) -> bool:
@@ -420,8 +420,8 @@ class Dispatcher:
             else:
                 events = self._codec.decode_wanted(item, self._observers.wanted())
                 self.lags.note(item.received_at)
-        except Exception as error:  # noqa: BLE001 - logged; a bug of ours, which must not come again for ever
-            _log_failure(error)
+        except Exception as error:  # noqa: BLE001 - judged; a bug of ours, which must not come again for ever
+            self._judge_failure(error)
         # Not before: Ctrl-C may end a pump in the middle of decoding.
         self._items.popleft()
         self._events.extend(events)
@@ -435,10 +435,13 @@ class Dispatcher:
 
     def _judge(self, callback: Callback, event: Event, error: BaseException) -> None:
         """Report what a callback raised, or let it go on its way. Called where it is handled."""
-        # SystemExit and KeyboardInterrupt end the host's loop, but cannot end a program from another thread.
-        if not (self.threaded or isinstance(error, Exception)):
+        if self._is_the_hosts(error):
             raise error
         self._report(callback, event, error)
+
+    def _is_the_hosts(self, error: BaseException) -> bool:
+        # SystemExit and KeyboardInterrupt end the host's loop, but cannot end a program from another thread.
+        return not (self.threaded or isinstance(error, Exception))
 
     def _report(self, callback: Callback, event: Event, error: BaseException) -> None:
         self.callback_errors += 1
@@ -447,16 +450,17 @@ class Dispatcher:
         error = error.with_traceback(None if traceback is None else traceback.tb_next)
         try:
             logger.error("callback %r raised for %s", callback, self._codec.shown(event.type), exc_info=error)
-        except Exception as failure:  # noqa: BLE001 - logged
-            _log_failure(failure)
+        except BaseException as failure:  # noqa: BLE001 - judged
+            self._judge_failure(failure)
         # Not for its own: an observer of errors that raises would go on for ever.
         if event.type is not ClientEventType.CALLBACK_ERROR:
             data = CallbackError(event=event, callback=callback, error=error)
             self._reports.append(Event(ClientEventType.CALLBACK_ERROR, data, event.received_at))
 
-
-def _log_failure(error: Exception) -> None:
-    """Log what was raised, though not by a callback: by a log handler of the program's, or a bug of ours. It must not
-    make the client deaf."""
-    with contextlib.suppress(Exception):
-        logger.error("delivering an event failed", exc_info=error)
+    def _judge_failure(self, error: BaseException) -> None:
+        """Log what was raised, though not by a callback: by a log handler of the program's, or a bug of ours. It must
+        not make the client deaf."""
+        if self._is_the_hosts(error):
+            raise error
+        with contextlib.suppress(BaseException if self.threaded else Exception):
+            logger.error("delivering an event failed", exc_info=error)

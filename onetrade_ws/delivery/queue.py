@@ -141,12 +141,12 @@ class EventQueue:
                 self._note_arrival()
         # A log handler of the program's that raises must not cost the connection.
         if fell_behind:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 logger.info(
                     "callbacks do not keep up: until they do, quotes and profit updates give way to newer ones"
                 )
         if say_slow:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 logger.warning(
                     "callbacks are too slow: %d bytes wait, reading stops until there is room", queued
                 )

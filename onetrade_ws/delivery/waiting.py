@@ -132,16 +132,19 @@ class EventStream:
         :raises NotConnectedError: when the client was disconnected
         :raises OneTradeError: why the client ended, or that too many events waited unread
         """
-        self._streams.wait(self._buffer, deadline)
-        with self._buffer.condition:
-            if self._buffer.events:
-                return self._buffer.events.popleft()
-            if self._buffer.overflowed:
-                raise SlowConsumerError(self._streams.limit)
-            if self._buffer.closed:
-                raise NotConnectedError("reading a closed iterator")
-            if self._buffer.end is not None:
-                raise detached(self._buffer.end.reason or NotConnectedError("waiting for events"))
+        in_time = True
+        while in_time:
+            in_time = self._streams.wait(self._buffer, deadline)
+            with self._buffer.condition:
+                if self._buffer.events:
+                    return self._buffer.events.popleft()
+                if self._buffer.overflowed:
+                    raise SlowConsumerError(self._streams.limit)
+                if self._buffer.closed:
+                    raise NotConnectedError("reading a closed iterator")
+                if self._buffer.end is not None:
+                    raise detached(self._buffer.end.reason or NotConnectedError("waiting for events"))
+            # Another thread that reads it, too, was faster.
         raise WaitTimeoutError("event", self._timeout or 0.0)
 
     def close(self) -> None:
@@ -306,15 +309,18 @@ class EventStreams:
             buffer.cancel()
             raise
 
-    def wait(self, buffer: _Buffer, deadline: Deadline) -> None:
-        """Block until there is something to say about ``buffer``, or the time is over."""
+    def wait(self, buffer: _Buffer, deadline: Deadline) -> bool:
+        """Block until there is something to say about ``buffer``, or the time is over.
+
+        :returns: whether there was
+        """
         if not self._dispatcher.threaded:
             while not buffer.is_ready() and not deadline.expired:
                 self._dispatcher.pump(0.0, timeout=deadline.remaining())
-            return
+            return buffer.is_ready()
         if self._dispatcher.is_delivering_here():
             raise CallbackThreadError(
                 "waiting for an event", "a callback would wait for itself; subscribe instead"
             )
         with buffer.condition:
-            deadline.wait_for(buffer.condition, buffer.is_ready)
+            return deadline.wait_for(buffer.condition, buffer.is_ready)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 import threading
 import weakref
 from typing import Any, Callable, Iterator, List
@@ -59,6 +60,15 @@ def stuck_client(client: OneTradeClient, simulator: Simulator) -> Iterator[OneTr
     assert entered.wait(TIMEOUT)
     yield client
     release.set()
+
+
+@pytest.fixture
+def switching_often() -> Iterator[None]:
+    """Threads take turns after each step or so."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 # -- events() -----------------------------------------------------------------------------------------------
@@ -140,6 +150,29 @@ def test_several_threads_can_read_each_its_own_iterator(client: OneTradeClient, 
         simulator.info(str(number))
     for each in reading:
         assert each.result() == [str(number) for number in range(50)]
+
+
+def test_several_threads_can_share_an_iterator(
+    client: OneTradeClient, simulator: Simulator, switching_often: None
+) -> None:
+    shared, ended = client.events(INFO, ERROR), threading.Semaphore(0)
+    last = client.events(ERROR, timeout=TIMEOUT)
+
+    def read() -> List[str]:
+        read = messages(shared)
+        ended.release()
+        return read
+
+    readers = [Background(read) for _ in range(4)]
+    for number in range(600):
+        simulator.info(str(number))
+        simulator.error(str(number))
+        # One at a time: all of them wait for each.
+        next(last)
+    assert not ended.acquire(blocking=False), "a reader has ended while there was more to come"
+    client.disconnect()
+    found = sorted(message for reader in readers for message in reader.result())
+    assert found == sorted(2 * [str(number) for number in range(600)])
 
 
 def test_an_iterator_made_before_connect_reads_from_the_first_event_on(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 from onetrade_ws import ClientEventType, ConnectionState, Event, EventStream, OneTradeClient, ReconnectPolicy
 from onetrade_ws.protocol.events import EventType
 from onetrade_ws.simulator import Simulator
+from tests.connection import certificates
 from tests.connection.hostile import TIMEOUT, HostileServer
 
 #: Comes back at once, and counts each connection that was open as a success.
@@ -51,6 +53,24 @@ def hostile() -> Iterator[MakeHostile]:
             return server
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def authority() -> certificates.Authority:
+    """A private certificate authority."""
+    return certificates.Authority()
+
+
+@pytest.fixture
+def trusting(authority: certificates.Authority) -> ssl.SSLContext:
+    """A client's context that knows the authority, and nobody else."""
+    return certificates.trusting(authority)
+
+
+@pytest.fixture
+def tls(authority: certificates.Authority) -> ssl.SSLContext:
+    """A server's context with a good certificate."""
+    return certificates.good(authority)
 
 
 @pytest.fixture

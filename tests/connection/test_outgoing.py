@@ -9,8 +9,9 @@ import os
 import signal
 import threading
 from functools import partial
-from typing import Any, List
+from typing import Any, Dict, List
 
+import attrs
 import pytest
 
 from onetrade_ws import (
@@ -32,6 +33,24 @@ from tests.connection.conftest import Background, MakeClient, MakeHostile, messa
 from tests.connection.hostile import TIMEOUT, Peer, close_frame, event_frame, text_frame
 
 ACCOUNT = ("start_account_all", None)
+
+
+@attrs.frozen
+class Scheme:
+    """What server and client are given for a connection."""
+
+    server: Dict[str, Any]
+    client: Dict[str, Any]
+
+
+@pytest.fixture(params=["ws", "wss"])
+def scheme(request: pytest.FixtureRequest) -> Scheme:
+    """Over TCP, and over TLS."""
+    if request.param == "ws":
+        return Scheme({}, {})
+    return Scheme(
+        {"tls": request.getfixturevalue("tls")}, {"ssl_context": request.getfixturevalue("trusting")}
+    )
 
 
 def arrived(simulator: Simulator, count: int, connection: int = 1) -> List[Any]:
@@ -561,7 +580,7 @@ def test_a_close_frame_of_the_server_s_own_is_no_answer_to_ours(
 
 
 def test_what_had_come_is_delivered_though_writing_fails(
-    hostile: MakeHostile, make_client: MakeClient
+    hostile: MakeHostile, make_client: MakeClient, scheme: Scheme
 ) -> None:
     stuck, waiting, held_up, gone, release = (threading.Event() for _ in range(5))
 
@@ -585,7 +604,8 @@ def test_what_had_come_is_delivered_though_writing_fails(
             return
         peer.serve()
 
-    client = make_client(hostile(script), account_updates=False, queue_limit=8_000)
+    server = hostile(script, **scheme.server)
+    client = make_client(server, account_updates=False, queue_limit=8_000, **scheme.client)
     fills: List[int] = []
 
     def note(event: Event) -> None:
@@ -673,9 +693,10 @@ def refuse_large(peer: Peer) -> None:
 
 
 def test_a_message_that_the_server_hangs_up_over_does_not_block_the_others(
-    hostile: MakeHostile, make_client: MakeClient
+    hostile: MakeHostile, make_client: MakeClient, scheme: Scheme
 ) -> None:
-    client = make_client(hostile(refuse_large, receive_buffer=4096), account_updates=False)
+    server = hostile(refuse_large, receive_buffer=4096, **scheme.server)
+    client = make_client(server, account_updates=False, **scheme.client)
     large = client.send("large", "x" * 20_000_000)
     small = client.send("small")
     client.connect()
@@ -684,7 +705,9 @@ def test_a_message_that_the_server_hangs_up_over_does_not_block_the_others(
     assert client.stats().messages_waiting == 0
 
 
-def test_a_pong_that_cannot_be_written_loses_nothing(hostile: MakeHostile, make_client: MakeClient) -> None:
+def test_a_pong_that_cannot_be_written_loses_nothing(
+    hostile: MakeHostile, make_client: MakeClient, scheme: Scheme
+) -> None:
     """The first one to a server that has gone brings the reset, and the second fails: what lies behind is read."""
 
     def script(peer: Peer) -> None:
@@ -701,7 +724,7 @@ def test_a_pong_that_cannot_be_written_loses_nothing(hostile: MakeHostile, make_
             return
         peer.serve()
 
-    client = make_client(hostile(script), account_updates=False)
+    client = make_client(hostile(script, **scheme.server), account_updates=False, **scheme.client)
     fills: List[int] = []
     client.subscribe("fill", lambda event: fills.append(event.data))
     with client.expect(ClientEventType.GAP, timeout=TIMEOUT) as expected:

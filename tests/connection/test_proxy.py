@@ -65,20 +65,8 @@ def make_proxy() -> Iterator[MakeProxy]:
         yield start
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    """A private certificate authority."""
-    return trustme.CA()
-
-
 @pytest.fixture
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    """A client's context that knows the authority."""
-    return certificates.trusting(authority)
-
-
-@pytest.fixture
-def tls(authority: trustme.CA) -> ssl.SSLContext:
+def tls(authority: certificates.Authority) -> ssl.SSLContext:
     """A server's context with a certificate for the loopback and for :data:`NAME`."""
     return certificates.serving(authority.issue_cert("127.0.0.1", "localhost", NAME))
 

@@ -16,6 +16,7 @@ from onetrade_ws import (
     Event,
     EventMessageType,
     OneTradeClient,
+    ReconnectFailedError,
     SessionLoggedOutError,
     SideType,
 )
@@ -132,20 +133,27 @@ def test_a_life_that_is_over_does_not_cut_off_the_next_one(
 class Raising(logging.Handler):
     """A program's log handler that fails for some lines."""
 
-    def __init__(self, words: str) -> None:
+    def __init__(self, words: str, error: BaseException) -> None:
         super().__init__()
         self.raised = threading.Event()
         self._words = words
+        self._error = error
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._words in record.getMessage():
             self.raised.set()
-            raise RuntimeError("a log handler that fails")
+            raise self._error
+
+
+@pytest.fixture(params=[RuntimeError("a log handler that fails"), SystemExit(3)], ids=repr)
+def failure(request: pytest.FixtureRequest) -> BaseException:
+    """What a log handler raises: one that fails, and one that ends the program on errors, or tries to."""
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture
-def raising(request: pytest.FixtureRequest) -> Iterator[Raising]:
-    logger, handler = logging.getLogger("onetrade_ws"), Raising(request.param)
+def raising(request: pytest.FixtureRequest, failure: BaseException) -> Iterator[Raising]:
+    logger, handler = logging.getLogger("onetrade_ws"), Raising(request.param, failure)
     level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
@@ -187,6 +195,36 @@ def test_a_log_handler_that_fails_costs_no_event(
     assert hold_up.messages == ["first", *(f"{number:300}" for number in range(1000))]
 
 
+@pytest.mark.parametrize("raising", ["raised for", ""], indirect=True)
+def test_a_log_handler_that_fails_costs_no_callback(
+    simulator: Simulator, make_client: MakeClient, raising: Raising
+) -> None:
+    def fail(event: Event) -> None:
+        raise ValueError("it broke")
+
+    client = make_client(simulator)
+    client.connect()
+    client.subscribe("first", fail)
+    with client.expect(ClientEventType.CALLBACK_ERROR, timeout=TIMEOUT):
+        simulator.emit("first")
+    assert raising.raised.is_set()
+    with client.expect("last", timeout=TIMEOUT):
+        simulator.emit("last")
+
+
+@pytest.mark.parametrize("raising", ["reconnecting"], indirect=True)
+def test_a_log_handler_that_fails_while_reconnecting_leaves_nobody_waiting(
+    simulator: Simulator, make_client: MakeClient, raising: Raising
+) -> None:
+    client = make_client(simulator)
+    client.connect()
+    simulator.drop()
+    with pytest.raises(ReconnectFailedError):
+        client.wait(TIMEOUT)
+    assert raising.raised.is_set()
+    assert client.state is ConnectionState.CLOSED
+
+
 def test_a_family_that_is_not_supported_here_is_passed_over(
     simulator: Simulator, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +257,25 @@ def test_no_descriptor_left_is_a_trouble_that_passes(
     events = read_until(stream, lambda event: event.type is ClientEventType.GAP)
     reasons = [str(event.data.reason) for event in events if event.type is ClientEventType.RECONNECTING]
     assert any("Too many open files" in reason for reason in reasons)
+
+
+def test_no_thread_left_is_a_trouble_that_passes(
+    simulator: Simulator, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(simulator)
+    stream = connected(client, ClientEventType.RECONNECTING, ClientEventType.GAP)
+    start, failures = threading.Timer.start, [RuntimeError("can't start new thread")] * 3
+
+    def fail_for_a_while(timer: threading.Timer) -> None:
+        if failures:
+            raise failures.pop()
+        start(timer)
+
+    monkeypatch.setattr(threading.Timer, "start", fail_for_a_while)
+    simulator.drop()
+    events = read_until(stream, lambda event: event.type is ClientEventType.GAP)
+    reasons = [str(event.data.reason) for event in events if event.type is ClientEventType.RECONNECTING]
+    assert any("no thread left" in reason for reason in reasons)
 
 
 def test_the_session_that_our_own_broken_connection_holds_is_waited_for(

@@ -28,24 +28,6 @@ from tests.connection.conftest import (
 from tests.connection.hostile import TIMEOUT, HostileServer, Peer, event_frame
 
 
-@pytest.fixture(scope="module")
-def authority() -> certificates.Authority:
-    """A private certificate authority."""
-    return certificates.Authority()
-
-
-@pytest.fixture
-def trusting(authority: certificates.Authority) -> ssl.SSLContext:
-    """A client's context that knows the authority, and nobody else."""
-    return certificates.trusting(authority)
-
-
-@pytest.fixture
-def tls(authority: certificates.Authority) -> ssl.SSLContext:
-    """A server's context with a good certificate."""
-    return certificates.good(authority)
-
-
 def test_both_steps_trust_the_private_authority(
     hostile: MakeHostile, make_client: MakeClient, tls: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
