@@ -190,9 +190,12 @@ class OutgoingQueue:
         # Requires holding _lock.
         if message.event_type in SUBSCRIPTION_TYPES:
             self._send_subscription(message, EventMessageType(message.event_type), data)
-        elif len(self._queue) >= self._limit:
-            raise QueueFullError(self._limit)
         else:
+            if len(self._queue) >= self._limit:
+                # The connection may have been open for a moment, with its opening thread about to do this.
+                self._flush()
+            if len(self._queue) >= self._limit:
+                raise QueueFullError(self._limit)
             message._waits = True
             self._queue.append(message)
             self._flush()

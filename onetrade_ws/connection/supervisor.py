@@ -390,11 +390,12 @@ class Supervisor:
     def _opened(self) -> None:
         # Counted before anybody can see the state.
         self.openings += 1
+        self._counters.connections += 1
         # Account updates have been asked for again: the deaf time ends here, not with the handshake.
         if not self._lifecycle.move(self, OPEN):
             self.openings -= 1
+            self._counters.connections -= 1
             return
-        self._counters.connections += 1
         loss, self._memory.loss = self._memory.loss, None
         if loss is not None:
             self._say(

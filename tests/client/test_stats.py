@@ -161,6 +161,8 @@ def test_what_waits_for_a_callback_is_measured(client: OneTradeClient, simulator
     try:
         for _ in range(100):
             simulator.info("x" * 1000)
+        while client.stats().queued_bytes < 100_000:
+            threading.Event().wait(0.001)
         client.disconnect(timeout=0.1)
         waiting = client.stats().queued_bytes
     finally:

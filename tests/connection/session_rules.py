@@ -310,9 +310,10 @@ def logged_out_while_down(stage: Stage, case: None) -> None:
     """Nobody could tell the client: it is refused at the door, which is final."""
     client = stage.client()
     client.connect()
-    stage.simulator.refuse_validation(503, "down")
+    stage.simulator.refuse_validation(503, "down", times=None)
     stage.simulator.reset()
     stage.simulator.log_out()
+    stage.simulator.allow()
     refused(lambda: client.wait(TIMEOUT), AuthenticationError)
     check_final(client, stage.simulator)
 

@@ -977,9 +977,9 @@ def test_no_error_and_no_log_shows_a_secret(
         server.refuse_calls(times=None, **fault)
         problems: List[BaseException] = []
         asking: List[Callable[[], object]] = [
-            lambda: some_candles(client, timeout=1),
+            lambda: some_candles(client, timeout=TIMEOUT),
             lambda: client.subscribe_market("EURUSD"),
-            lambda: client.answer_requote(order, accept=True, timeout=1),
+            lambda: client.answer_requote(order, accept=True, timeout=TIMEOUT),
         ]
         for call in asking:
             try:

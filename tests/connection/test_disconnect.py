@@ -436,7 +436,7 @@ def test_while_a_callback_is_stuck(simulator: Simulator, make_client: MakeClient
     simulator.emit("stuck")
     simulator.emit("after")
     assert stuck.wait(TIMEOUT)
-    client.disconnect(timeout=0.1)
+    client.disconnect(timeout=1.0)
     assert client.state is ConnectionState.CLOSED
     assert client_threads() == ["onetrade-ws dispatcher"]
     # What will perhaps never end is not waited for.

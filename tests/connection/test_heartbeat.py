@@ -18,6 +18,7 @@ from tests.connection.conftest import (
     MakeHostile,
     client_threads,
     connected,
+    join_client_threads,
     messages,
     read_until,
 )
@@ -119,7 +120,7 @@ def test_a_ten_in_a_binary_frame_is_no_answer(simulator: Simulator, make_client:
 
 
 def test_a_frozen_server_is_noticed(simulator: Simulator, make_client: MakeClient) -> None:
-    client = make_client(simulator, connect_timeout=0.5, **IMPATIENT)
+    client = make_client(simulator, connect_timeout=1.0, **IMPATIENT)
     client.connect()
     reason = stalled(client, simulator.freeze)
     assert reason.silence > 0
@@ -258,6 +259,7 @@ def test_its_thread_ends_with_the_connection(simulator: Simulator, make_client: 
         getattr(simulator, end)()
         with pytest.raises(Exception, match=r"lost|logged out"):
             client.wait(TIMEOUT)
+        join_client_threads()
     assert client_threads() == []
 
 

@@ -119,7 +119,9 @@ def test_fifty_reconnects_in_one_life() -> None:
         for number in range(50):
             with client.expect(ClientEventType.GAP, timeout=TIMEOUT):
                 faults[number % 3]()
-            between.append(sorted(thread.name for thread in threading.enumerate()))
+            names = sorted(thread.name for thread in threading.enumerate())
+            # The thread that has said so may not have ended yet.
+            between.append([name for name in names if name != "onetrade-ws opening"])
         assert client.stats().connections == 51
         assert all(names == between[0] for names in between)
 

@@ -130,7 +130,7 @@ def test_a_stall_in_the_middle_of_a_frame(
             peer.read_until_end()
         peer.serve()
 
-    client = make_client(hostile(script), heartbeat_interval=0.1, heartbeat_timeout=0.1)
+    client = make_client(hostile(script), heartbeat_interval=0.3, heartbeat_timeout=0.3)
     stream = client.events("before", ClientEventType.RECONNECTING, timeout=TIMEOUT)
     connect_and_go(client)
     first, second = read_until(stream, lambda event: event.type is ClientEventType.RECONNECTING)

@@ -33,6 +33,7 @@ from tests.connection.conftest import (
     became,
     client_threads,
     connected,
+    join_client_threads,
     read_until,
 )
 from tests.connection.hostile import TIMEOUT, HostileServer, Peer, passing_on
@@ -340,6 +341,7 @@ def test_a_second_401_is_final_for_the_connection(
     assert caught.value.status == 401
     once = ["validation"] if door == "validation" else ["validation", "handshake"]
     assert steps(simulator, 3) == [*once, "login", *once]
+    join_client_threads()
     assert client_threads() == []
 
 
